@@ -1,0 +1,183 @@
+"""The counseling pipeline: its stages in the order they run.
+
+Preferences between answers of therapists (or counsellor-style answers) become a reward model, a judge on groups of
+its own, and a policy aligned with DPO; all are measured on held-out questions, and a gate decides.
+"""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from domains.counseling import card, data, evaluate, report
+from domains.counseling.recipe import CounselingRecipe
+from shared.domain import Domain, PipelineRequest, Policy
+from shared.evaluation.policy_stage import measure_policy
+from shared.gate_stage import gate
+from shared.recipes import to_values
+from shared.stages import Stage
+from shared.training.align_stage import align
+from shared.training.reference_stage import reference
+from shared.training.reward_stage import train_reward
+
+TRAINED = ("torch", "transformers", "trl", "peft", "accelerate")
+RUN = ("torch", "transformers", "peft")
+
+
+def build(request: PipelineRequest) -> list[Stage]:
+    """data -> reward, judge -> reference -> align (each seed) -> policies measured -> eval -> gate -> card."""
+    recipe: CounselingRecipe = request.recipe
+    values = to_values(recipe)
+    common = {"prompt": values["prompt"], "precision": values["precision"]}
+    stages = [_data(request, values), _scorer("reward", "train", values), _scorer("judge", "judge", values)]
+    trained = {} if request.only_evaluate else {f"seed-{seed}": f"align/seed-{seed}" for seed in recipe.align.seeds}
+    if trained:
+        training = {**common, "max_length": values["align"]["max_length"]}
+        stages.append(
+            Stage(
+                "reference",
+                reference,
+                config=training,
+                inputs={"data": "data"},
+                models={"base": recipe.model},
+                libraries=RUN,
+                uses_device=True,
+            )
+        )
+    objective = {key: value for key, value in values["align"].items() if key != "seeds"}
+    for name, stage in trained.items():
+        stages.append(
+            Stage(
+                stage,
+                align,
+                config={**common, "align": objective, "seed": int(name.partition("-")[2]), "base": recipe.model},
+                inputs={"data": "data", "reference": "reference"},
+                models={"base": recipe.model},
+                libraries=TRAINED,
+                uses_device=True,
+            )
+        )
+    stages.append(_policy("base", recipe, values, {}, None))
+    for name, stage in trained.items():
+        stages.append(_policy(name, recipe, values, {"model": stage}, None))
+    other = request.only_evaluate or request.champion
+    if other is not None:
+        stages.append(_policy(other.name, recipe, values, {}, other))
+    policies = ["base", *trained, *([other.name] if other else [])]
+    stages.append(
+        Stage(
+            "eval",
+            evaluate.evaluate,
+            config={
+                "beta": values["align"]["beta"],
+                "policies": policies,
+                "examples": values["evaluate"]["examples"],
+                **common,
+            },
+            inputs={
+                "data": "data",
+                "reward": "reward",
+                "judge": "judge",
+                **{f"policy-{name}": f"policy/{name}" for name in policies},
+            },
+            models={"reward": recipe.reward.body, "judge": recipe.judge.body},
+            libraries=(*RUN, "scipy", "numpy", "scikit-learn"),
+            uses_device=True,
+        )
+    )
+    if not trained:
+        return stages
+    champion = other.name if other else "base"
+    stages.append(
+        Stage(
+            "gate",
+            gate,
+            config={"gate": values["gate"], "candidate": "candidate", "champion": champion},
+            inputs={"eval": "eval"},
+            libraries=("numpy", "scipy"),
+        )
+    )
+    first = f"align/seed-{recipe.align.seeds[0]}"
+    stages.append(
+        Stage(
+            "card",
+            card.write_model,
+            config={"recipe": values, "base": recipe.model, "data_name": _data_name(request)},
+            inputs={"model": first, "eval": "eval", "gate": "gate", "data": "data"},
+            models={"base": recipe.model},
+        )
+    )
+    return stages
+
+
+def _data(request: PipelineRequest, values: Mapping[str, Any]) -> Stage:
+    config = dict(values["data"])
+    if config.get("licence") is None and request.data == SAMPLE:
+        config["licence"] = SAMPLE_LICENCE
+    if request.location:
+        config["location"] = request.location
+    files_read = {"data": request.data} if request.data is not None else {}
+    return Stage("data", data.prepare, config=config, files=files_read, libraries=("pyarrow",))
+
+
+def _data_name(request: PipelineRequest) -> str:
+    return request.location or (request.data.name if request.data else "")
+
+
+def _scorer(name: str, split: str, values: Mapping[str, Any]) -> Stage:
+    part = values[name]
+    return Stage(
+        name,
+        train_reward,
+        config={
+            "reward": part["training"],
+            "seed": part["seed"],
+            "split": split,
+            "prompt": values["prompt"],
+            "precision": values["precision"],
+            "body": part["body"],
+        },
+        inputs={"data": "data"},
+        models={"body": part["body"]},
+        libraries=TRAINED,
+        uses_device=True,
+    )
+
+
+def _policy(
+    name: str, recipe: CounselingRecipe, values: Mapping[str, Any], inputs: Mapping[str, str], other: Policy | None
+) -> Stage:
+    models = {"base": recipe.model}
+    files_read: dict[str, Path] = {}
+    if other is not None and other.folder is not None:
+        files_read["model"] = other.folder
+    elif other is not None and other.reference is not None:
+        models["model"] = other.reference
+    measured = {key: value for key, value in values["evaluate"].items() if key != "examples"}
+    return Stage(
+        f"policy/{name}",
+        measure_policy,
+        config={**measured, "prompt": values["prompt"], "precision": values["precision"]},
+        inputs={"data": "data", **inputs},
+        files=files_read,
+        models=models,
+        libraries=RUN,
+        uses_device=True,
+    )
+
+
+HERE = Path(str(files("domains.counseling")))
+SAMPLE = HERE / "sample" / "preferences.jsonl"
+SAMPLE_LICENCE = "CC0-1.0"
+
+DOMAIN = Domain(
+    name="counseling",
+    title="Counselling answers aligned to preferences between answers",
+    recipe=CounselingRecipe,
+    recipes=HERE / "recipes",
+    sample=SAMPLE,
+    sample_licence=SAMPLE_LICENCE,
+    build=build,
+    headline=report.headline,
+    report_sections=report.sections,
+)

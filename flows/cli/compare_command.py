@@ -1,0 +1,35 @@
+"""`valign compare`: runs of a domain side by side."""
+
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli import console
+from flows.cli.options import DomainArgument, JsonOption
+
+
+def compare(
+    domain: DomainArgument,
+    runs: Annotated[list[str] | None, typer.Argument(help="Run ids (or beginnings); the latest if left out.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=2, max=12, help="How many of the latest runs.")] = 4,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="Only metrics whose name holds this text. May be repeated.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare runs: recipe keys that differ and all metrics; writes a page with intervals and paired differences."""
+    from flows.comparison import compare_runs
+
+    result = compare_runs(domain, runs or [], limit, metric or [])
+    if as_json:
+        console.print_json(result)
+        return
+    columns = ("", *[record["run_id"] for record in result["runs"]])
+    console.table("Recipe keys that differ", columns, [(one["key"], *map(_cell, one["values"])) for one in result["params"]])
+    console.table("Metrics", columns, [(one["key"], *map(_cell, one["values"])) for one in result["metrics"]], right=range(1, 13))
+    if result.get("page"):
+        console.out.print(f"Page: {result['page']}", soft_wrap=True)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)

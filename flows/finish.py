@@ -1,0 +1,64 @@
+"""After the last stage: register the model, act on the gate's decision, write report and record."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.pipeline_run import PipelineRun
+from flows.promote import promote, read_decision
+from flows.reporting import write_report
+from flows.run_record import read_record, write_record
+
+
+def finish(run: PipelineRun) -> dict[str, Any]:
+    """Registers, promotes, reports; does nothing that an earlier start of the same run has done already."""
+    domain = run.prepared.domain
+    decision = None
+    if domain.gate_stage in run.done:
+        decision = read_decision(run.done[domain.gate_stage].artifact.path)
+    facts: dict[str, Any] = {"headline": domain.headline(run.folders)}
+    if decision is not None:
+        facts["decision"] = decision
+    if domain.card_stage in run.done:
+        facts["registered"] = _register(run, decision)
+    record = write_record(run, "finished", **facts)
+    if decision is not None and decision["promoted"] and "champion" not in facts["registered"]["aliases"]:
+        if run.anything_new:
+            facts["registered"].update(promote(run.prepared.run_id))
+            record = write_record(run, "finished", **facts)
+    report = run.prepared.folder / "report.html"
+    if run.anything_new or not report.is_file():
+        write_report(run, record, report)
+        if domain.card_stage in run.done:
+            shutil.copyfile(run.done[domain.card_stage].artifact.path / "README.md", run.prepared.folder / "card.md")
+        run.log_run_files([report, run.prepared.folder / "run.json", run.prepared.folder / "card.md"])
+    return read_record(run.prepared.run_id)
+
+
+def _register(run: PipelineRun, decision: dict[str, Any] | None) -> dict[str, Any]:
+    @task(name="register", task_run_name="register", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=2)
+    def register_model(folder: str) -> dict[str, Any]:
+        from shared.registry import register
+        from shared.tracking import experiment_name
+
+        prepared = run.prepared
+        assert run.parent is not None
+        version = register(
+            Path(folder),
+            experiment_name(prepared.domain.name),
+            model_sha256=run.done[prepared.domain.candidate_stage].artifact.digest,
+            run_id=run.parent.run_id,
+            tags={
+                "valign.run_id": prepared.run_id,
+                "valign.gate": "none" if decision is None else "promoted" if decision["promoted"] else "refused",
+                "data_sha256": prepared.data_sha256,
+                "config_sha256": prepared.config_sha256,
+            },
+            description=f"{prepared.domain.title}; run {prepared.run_id}, recipe {prepared.recipe_path.stem}.",
+        )
+        return {"name": version.name, "version": version.version, "aliases": list(version.aliases), "folder": folder}
+
+    return register_model(str(run.done[run.prepared.domain.card_stage].artifact.path))

@@ -1,0 +1,151 @@
+"""Preference records as Arrow IPC files: written in batches, read memory-mapped, batch by batch."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from shared.durable import disk_errors
+from shared.errors import DataError
+from shared.records import Message, PreferenceRecord, Votes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS_PER_BATCH = 1_000
+_NUMBERS = ("scores_chosen", "scores_rejected", "covariates_chosen", "covariates_rejected")
+_PLAIN = ("id", "group_id", "source", "chosen", "rejected", "margin", "weight", "context", "rationale")
+
+
+def record_schema() -> "pa.Schema":
+    """The columns of a record file. Mappings are lists of (name, value); metadata values are JSON."""
+    import pyarrow as pa
+
+    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    numbers = pa.list_(pa.struct([("name", pa.string()), ("value", pa.float64())]))
+    texts = pa.list_(pa.struct([("name", pa.string()), ("value", pa.string())]))
+    votes = pa.struct([("chosen", pa.int64()), ("rejected", pa.int64()), ("ties", pa.int64())])
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("group_id", pa.string()),
+            ("source", pa.string()),
+            ("prompt", pa.list_(message)),
+            ("chosen", pa.string()),
+            ("rejected", pa.string()),
+            ("margin", pa.float64()),
+            ("weight", pa.float64()),
+            ("votes", votes),
+            *[(name, numbers) for name in _NUMBERS],
+            ("context", pa.string()),
+            ("rationale", pa.string()),
+            ("metadata", texts),
+        ]
+    )
+
+
+def _row(record: PreferenceRecord) -> dict[str, Any]:
+    row: dict[str, Any] = {name: getattr(record, name) for name in _PLAIN}
+    row["prompt"] = [{"role": one.role, "content": one.content} for one in record.prompt]
+    votes = record.votes
+    row["votes"] = votes and {"chosen": votes.chosen, "rejected": votes.rejected, "ties": votes.ties}
+    for name in _NUMBERS:
+        row[name] = [{"name": key, "value": float(value)} for key, value in getattr(record, name).items()]
+    row["metadata"] = [{"name": key, "value": json.dumps(value)} for key, value in record.metadata.items()]
+    return row
+
+
+def _record(row: Mapping[str, Any]) -> PreferenceRecord:
+    values = dict(row)
+    for name in _NUMBERS:
+        values[name] = {one["name"]: one["value"] for one in values[name] or ()}
+    values["metadata"] = {one["name"]: json.loads(one["value"]) for one in values["metadata"] or ()}
+    values["prompt"] = tuple(Message(one["role"], one["content"]) for one in values["prompt"])
+    values["votes"] = Votes(**values["votes"]) if values["votes"] is not None else None
+    return PreferenceRecord(**values)
+
+
+class RecordWriter:
+    """Writes records one at a time; `ROWS_PER_BATCH` of them are in memory. A context manager.
+
+    Raises:
+        SystemStateError: no space is left, or the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+
+        self.count = 0
+        self._path, self._schema, self._waiting = path, record_schema(), []
+        with disk_errors(path):
+            self._file = pa.OSFile(str(path), "wb")
+            self._writer = pa.ipc.new_file(self._file, self._schema)
+
+    def write(self, record: PreferenceRecord) -> None:
+        """Adds one record. Raises SystemStateError as the class."""
+        self._waiting.append(_row(record))
+        self.count += 1
+        if len(self._waiting) >= ROWS_PER_BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._waiting:
+            with disk_errors(self._path):
+                self._writer.write_batch(pa.RecordBatch.from_pylist(self._waiting, schema=self._schema))
+            self._waiting = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with disk_errors(self._path):
+            try:
+                if kind is None:
+                    self._flush()
+                    self._writer.close()
+            finally:
+                self._file.close()
+
+
+def write_records(path: Path, records: Iterable[PreferenceRecord]) -> int:
+    """Writes records as they come.
+
+    Returns:
+        How many were written.
+
+    Raises:
+        SystemStateError: no space is left, or the file cannot be written.
+    """
+    with RecordWriter(path) as writer:
+        for record in records:
+            writer.write(record)
+    return writer.count
+
+
+def iter_records(path: Path) -> Iterator[PreferenceRecord]:
+    """Reads records in the order they were written, one batch in memory at a time.
+
+    Raises:
+        DataError: the file is missing or no record file.
+    """
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(path)) as file:
+            reader = pa.ipc.open_file(file)
+            if reader.schema != record_schema():
+                raise DataError(f"{path} has other columns than a record file: run the data stage again.")
+            for index in range(reader.num_record_batches):
+                yield from map(_record, reader.get_batch(index).to_pylist())
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is not there: run the data stage again.") from error
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path} is no record file ({error}): run the data stage again.") from error
+
+
+def read_records(path: Path) -> list[PreferenceRecord]:
+    """All records of a file. Raises as `iter_records`."""
+    return list(iter_records(path))

@@ -1,0 +1,26 @@
+"""The gate as a stage: reads what was measured of candidate and champion, writes decision.json."""
+
+from shared.evaluation.measured import Measured
+from shared.gate import GateConfig, decide
+from shared.stages import StageContext
+
+
+def gate(context: StageContext) -> dict[str, float]:
+    """Decides whether the candidate becomes the champion.
+
+    Reads ``measured/<name>.json`` of the evaluation for the two names in the config; writes ``decision.json``.
+
+    Returns:
+        ``gate/promoted`` (1 or 0), ``gate/tests`` and ``gate/tests_passed``.
+    """
+    folder = context.inputs["eval"] / "measured"
+    candidate = Measured.read(folder / f"{context.config['candidate']}.json")
+    champion = Measured.read(folder / f"{context.config['champion']}.json")
+    decision = decide(candidate, champion, GateConfig.model_validate(context.config["gate"]))
+    decision.write(context.out / "decision.json")
+    passed = sum(test.passed for test in decision.tests)
+    return {
+        "gate/promoted": float(decision.promoted),
+        "gate/tests": float(len(decision.tests)),
+        "gate/tests_passed": float(passed),
+    }

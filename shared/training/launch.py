@@ -1,0 +1,213 @@
+"""Starting a training in a child process, watching it, and ending it with its parent.
+
+A crash, a cancel or a leak on a GPU stays in the child. What it did is kept in the work folder, and starting the same
+job there again continues from the last complete checkpoint.
+"""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from shared import errors
+from shared.device import pick_device
+from shared.digest import file_digest, json_digest
+from shared.durable import write_json
+from shared.errors import StageError, ValignError
+from shared.training.config import DpoJob, TrainingJob, TrainingResult
+
+log = logging.getLogger(__name__)
+
+OnProgress = Callable[[int, int, dict[str, float]], None]
+WORKER = "shared.training.worker"
+SECONDS_TO_END = 20.0
+SECONDS_BETWEEN_LOOKS = 0.25
+TAIL_CHARACTERS = 4000
+
+
+class _MetricsTail:
+    """Reads the rows that were added to a metrics.jsonl since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._place, self.step = path, 0, 0
+
+    def new_rows(self) -> Iterator[dict[str, float]]:
+        if not self._path.is_file():
+            return
+        if self._path.stat().st_size < self._place:
+            self._place = 0  # it was cut back to the checkpoint that is resumed
+        with self._path.open("rb") as file:
+            file.seek(self._place)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._place += len(line)
+                row = json.loads(line)
+                self.step = int(row["step"])
+                yield row
+
+
+def _environment(tracking: Mapping[str, str] | None) -> dict[str, str]:
+    environment = {
+        **os.environ,
+        "VALIGN_PARENT": str(os.getpid()),
+        "PYTHONSAFEPATH": "1",
+        "PYTHONUNBUFFERED": "1",
+        "HF_HUB_OFFLINE": "1",  # the model is a local folder: nothing is to be fetched
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    }
+    environment.pop("VALIGN_TRACKING", None)
+    if tracking:
+        environment["VALIGN_TRACKING"] = json.dumps(dict(tracking))
+    return environment
+
+
+def _devices(job: TrainingJob) -> int:
+    if pick_device(job.precision).device != "cuda":
+        return 1
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _prepare(job: TrainingJob, work: Path) -> Path:
+    """Writes the job file; what an other job left in the work folder is removed."""
+    work.mkdir(parents=True, exist_ok=True)
+    described = json.loads(job.model_dump_json())
+    files = [*job.records, *([job.reference] if isinstance(job, DpoJob) else [])]
+    same = {name: value for name, value in described.items() if name not in ("output", "records", "reference")}
+    digest = json_digest({**same, "files": [file_digest(path) for path in files]})
+    mark = work / "job.sha256"
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != digest:
+        for leftover in [*work.glob("checkpoint-*"), work / ".saving"]:
+            shutil.rmtree(leftover, ignore_errors=True)
+        (work / "metrics.jsonl").unlink(missing_ok=True)
+        mark.write_text(digest, encoding="utf-8")
+    for name in ("result.json", "failure.json"):
+        (work / name).unlink(missing_ok=True)
+    if job.output.exists():
+        shutil.rmtree(job.output)
+    write_json(work / "job.json", described)
+    return work / "job.json"
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to the child's group, 20 s for a checkpoint, then SIGKILL."""
+    for number, seconds in ((signal.SIGTERM, SECONDS_TO_END), (signal.SIGKILL, 10.0)):
+        if child.poll() is None:
+            try:
+                os.killpg(child.pid, number)
+            except ProcessLookupError:
+                return
+        try:
+            child.wait(seconds)
+            return
+        except subprocess.TimeoutExpired:
+            log.warning("The training did not end within %.0f s of %s.", seconds, signal.Signals(number).name)
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """In a main thread that has no handler of its own, SIGTERM becomes SystemExit, so that the child is ended."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _failure(code: int, work: Path, log_start: int, step: int) -> ValignError:
+    told = work / "failure.json"
+    if told.is_file():
+        row = json.loads(told.read_text(encoding="utf-8"))
+        return getattr(errors, row["error"], StageError)(row["message"])
+    with (work / "child.log").open("rb") as file:
+        file.seek(max(log_start, file.seek(0, os.SEEK_END) - TAIL_CHARACTERS))
+        lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    if code in (143, -signal.SIGTERM):
+        return StageError(f"the training was stopped by a signal after step {step}; run again to continue it.")
+    if code == -signal.SIGKILL:
+        return StageError(
+            f"the training was killed after step {step}, perhaps because memory ran out: lower `micro_batch_size` or "
+            "`max_length` and run again; it continues from the last checkpoint."
+        )
+    last = lines[-1] if lines else "no output"
+    return StageError(f"the training ended with code {code} after step {step}: {last} (see {work / 'child.log'}).")
+
+
+def launch(
+    job: TrainingJob,
+    work: Path,
+    tracking: Mapping[str, str] | None = None,
+    on_progress: OnProgress | None = None,
+) -> TrainingResult:
+    """Trains a job in a child process and waits for it.
+
+    Several CUDA devices get one process each. On any exception here (also KeyboardInterrupt) and on SIGTERM the child
+    is asked to write a checkpoint and ended within 20 s; when this process is killed outright, so is the child.
+
+    Args:
+        job: what to train.
+        work: folder that is kept between starts: checkpoints, metrics.jsonl, child.log.
+        tracking: ``{"tracking_uri", "run_id"}`` of the MLflow run that gets the training's curves, or None.
+        on_progress: called with (step, steps in all, metrics) for every step.
+
+    Returns:
+        What was done; the trained model lies in ``job.output``.
+
+    Raises:
+        StageError: where the child crashed, diverged or was stopped.
+        ValignError: a user's mistake that the child found (`UsageError`, `DataError`, `SystemStateError`).
+    """
+    job_file = _prepare(job, work)
+    command = [sys.executable, "-P", "-m", WORKER, str(job_file), str(work)]
+    if (devices := _devices(job)) > 1:
+        command += ["--ranks", str(devices)]
+    tail = _MetricsTail(work / "metrics.jsonl")
+    with _sigterm_raises(), (work / "child.log").open("ab") as child_log:
+        log_start = child_log.tell()
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=child_log,
+            stderr=subprocess.STDOUT,
+            env=_environment(tracking),
+            cwd=work,
+            process_group=0,
+        )
+        try:
+            code: int | None = None
+            while code is None:
+                try:
+                    code = child.wait(SECONDS_BETWEEN_LOOKS)
+                except subprocess.TimeoutExpired:
+                    code = None
+                for row in tail.new_rows():
+                    if on_progress is not None:
+                        step, total = int(row.pop("step")), int(row.pop("total"))
+                        on_progress(step, total, row)
+        finally:
+            _end(child)
+    result = work / "result.json"
+    if code != 0 or not result.is_file():
+        raise _failure(code, work, log_start, tail.step)
+    return TrainingResult.model_validate_json(result.read_text(encoding="utf-8"))

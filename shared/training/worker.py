@@ -1,0 +1,194 @@
+"""The training child: ``python -P -m shared.training.worker JOB WORK``; started by `shared.training.launch`.
+
+It ends when its parent does, writes a checkpoint and ends with 143 on SIGTERM, and reports a user's mistake as JSON.
+"""
+
+import argparse
+import ctypes
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+FAILURE_FILE = "failure.json"
+RESULT_FILE = "result.json"
+
+
+def die_with_parent() -> None:
+    """Linux ends this process with SIGKILL when its parent ends, however that ended."""
+    if sys.platform != "linux":
+        return
+    parent = int(os.environ.get("VALIGN_PARENT", "0"))
+    set_death_signal = 1  # PR_SET_PDEATHSIG
+    ctypes.CDLL(None, use_errno=True).prctl(set_death_signal, signal.SIGKILL, 0, 0, 0)
+    if parent and os.getppid() != parent:  # it ended before the line above
+        os._exit(1)
+
+
+def _launch_ranks(job_file: str, work: str, ranks: int) -> None:
+    """Turns this process into torch's agent, which starts one worker a device and ends them when it is ended."""
+    from torch.distributed.run import main as distributed
+
+    os.environ["VALIGN_PARENT"] = str(os.getpid())
+    distributed(
+        ["--standalone", f"--nproc-per-node={ranks}", "-m", "shared.training.worker", job_file, work],
+    )
+
+
+def _peak_memory() -> int:
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _save(trainer: Any, job: Any, settings: Any) -> None:
+    """The result: adapter or model, tokenizer, and what scoring needs; nothing that depends on where it was made."""
+    import shutil
+
+    from shared.durable import write_json, write_text
+    from shared.rewards.bradley_terry import SETTINGS_FILE
+    from shared.training.checkpoints import PICKLED_ARGUMENTS
+
+    out = job.output
+    out.mkdir(parents=True, exist_ok=True)
+    trainer.save_model(str(out))
+    for name in (PICKLED_ARGUMENTS, "README.md"):
+        (out / name).unlink(missing_ok=True)
+    adapter = out / "adapter_config.json"
+    if adapter.is_file():
+        config = json.loads(adapter.read_text(encoding="utf-8"))
+        config["base_model_name_or_path"] = job.model_name or str(job.model)
+        config["target_modules"] = sorted(config["target_modules"])  # a set: its order changes from run to run
+        write_json(adapter, config)
+        if job.kind == "dpo" and job.save_merged:
+            merged = trainer.model.merge_and_unload()
+            merged.save_pretrained(out / "merged")
+            trainer.processing_class.save_pretrained(out / "merged")
+    if settings is not None:
+        write_text(out / SETTINGS_FILE, settings.model_dump_json(indent=2) + "\n")
+    shutil.rmtree(out / "runs", ignore_errors=True)
+
+
+def _summary(rows: list[dict[str, float]]) -> dict[str, float]:
+    last = {name: value for name, value in rows[-1].items() if name not in ("step", "total")} if rows else {}
+    losses = [row["loss"] for row in rows]
+    if losses:
+        last["loss_first"] = sum(losses[:5]) / len(losses[:5])
+        last["loss_last"] = sum(losses[-5:]) / len(losses[-5:])
+    return last
+
+
+def train(job: Any, work: Path) -> int:
+    """Trains a job to its end.
+
+    Args:
+        job: the job.
+        work: folder of checkpoints, metrics.jsonl and result.json.
+
+    Returns:
+        The exit code: 0, or 143 after SIGTERM.
+    """
+    import torch
+    from transformers import set_seed
+    from transformers.utils import logging as transformers_logging
+
+    from shared.data.record_files import read_records
+    from shared.device import pick_device
+    from shared.durable import write_text
+    from shared.errors import DataError
+    from shared.training.checkpoints import latest_complete_checkpoint
+    from shared.training.config import TrainingResult
+    from shared.training.progress import METRICS_FILE, STOPPED, ProgressCallback, StopSignal, read_metrics
+    from shared.training.reference import read_logps
+
+    stop = StopSignal()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    set_seed(job.seed)
+    records = [record for path in job.records for record in read_records(path)]
+    if not records:
+        raise DataError(f"{job.records[0]}: there is no pair to train on.")
+    first = int(os.environ.get("RANK", "0")) == 0
+    tracking = None
+    if first and (told := os.environ.get("VALIGN_TRACKING")):
+        from shared.tracking import TrainerTracking
+
+        where = json.loads(told)
+        tracking = TrainerTracking(where["tracking_uri"], where["run_id"])
+    progress = ProgressCallback(work / METRICS_FILE, stop, tracking, job.config.logging_steps)
+    try:
+        if job.kind == "dpo":
+            from shared.training.dpo import dpo_trainer
+
+            settings = None
+            trainer, truncated, tokens = dpo_trainer(job, records, read_logps(job.reference), work, [progress])
+        else:
+            from shared.training.reward import reward_trainer
+
+            trainer, settings, truncated, tokens = reward_trainer(job, records, work, [progress])
+        with trainer.accelerator.main_process_first():
+            checkpoint = latest_complete_checkpoint(work)
+        if stop.asked:
+            return STOPPED
+        started = time.perf_counter()
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        seconds = time.perf_counter() - started
+        if progress.stopped:
+            return STOPPED
+        _save(trainer, job, settings)
+    finally:
+        progress.close()
+    if first:
+        result = TrainingResult(
+            output=job.output,
+            steps=trainer.state.global_step,
+            resumed_from=int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
+            seconds=seconds,
+            pairs=len(records),
+            truncated=truncated,
+            tokens=tokens,
+            device=pick_device(job.precision).description,
+            threads=torch.get_num_threads(),
+            peak_memory=_peak_memory(),
+            metrics=_summary(read_metrics(work / METRICS_FILE)),
+        )
+        write_text(work / RESULT_FILE, result.model_dump_json(indent=2) + "\n")
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Reads the job and trains it; a user's mistake goes to failure.json and its exit code."""
+    die_with_parent()
+    parser = argparse.ArgumentParser(prog="shared.training.worker")
+    parser.add_argument("job", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--ranks", type=int, default=1)
+    told = parser.parse_args(arguments)
+    if told.ranks > 1:
+        _launch_ranks(str(told.job), str(told.work), told.ranks)
+        return 0
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from pydantic import TypeAdapter
+
+    from shared.durable import write_json
+    from shared.errors import ValignError
+    from shared.training.config import AnyJob
+
+    job = TypeAdapter(AnyJob).validate_json(told.job.read_text(encoding="utf-8"))
+    try:
+        return train(job, told.work)
+    except ValignError as error:
+        write_json(told.work / FAILURE_FILE, {"error": type(error).__name__, "message": str(error)})
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""Recipes: what is wrong, where, and the nearest known key."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import UsageError
+from shared.recipes import Component, apply_override, find_recipe, flatten, known_keys, load_recipe, to_values
+
+
+class Align(Component):
+    beta: float = 0.1
+    learning_rate: float = 5e-7
+    seeds: tuple[int, ...] = (0,)
+
+
+class Recipe(Component):
+    align: Align = Align()
+    name: str = "x"
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "cpu.yaml"
+    path.write_text("align:\n  beta: 0.2\n")
+    return path
+
+
+def test_reads_defaults_values_and_overrides(recipe):
+    loaded = load_recipe(Recipe, recipe, ["align.learning_rate=5e-5", "align.seeds=[1,2]", "name=y"])
+    assert (loaded.align.beta, loaded.align.learning_rate, loaded.align.seeds, loaded.name) == (0.2, 5e-5, (1, 2), "y")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("align.betta=1", "'align.beta'"),
+        ("beta=1", "'align.beta'"),
+        ("algin.beta=1", "'align'"),
+        ("align.beta=high", "align.beta.*number.*'high'"),
+        ("align.beta", "form key.sub=value"),
+        ("name.x=1", "'name'.*should be a valid string"),
+        ("align.beta=[", "not valid YAML"),
+    ],
+)
+def test_a_wrong_override_is_one_sentence(recipe, override, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        load_recipe(Recipe, recipe, [override])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["align: [", "- 1\n", "align: 3", "\tx: 1"])
+def test_a_broken_file_is_one_sentence(tmp_path, text):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"bad\.yaml"):
+        load_recipe(Recipe, path)
+
+
+def test_not_utf8(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(UsageError, match="UTF-8"):
+        load_recipe(Recipe, path)
+
+
+def test_find_by_name_path_or_nearest(recipe):
+    assert find_recipe("cpu", recipe.parent) == recipe
+    assert find_recipe(str(recipe), recipe.parent.parent) == recipe
+    with pytest.raises(UsageError, match="did you mean cpu"):
+        find_recipe("cppu", recipe.parent)
+    with pytest.raises(UsageError, match="not there"):
+        find_recipe("./nothing.yaml", recipe.parent)
+
+
+def test_known_keys_and_flatten_agree():
+    assert set(flatten(to_values(Recipe()))) <= set(known_keys(Recipe))
+
+
+@given(st.text())
+def test_any_override_is_read_or_refused(text):
+    try:
+        apply_override({}, text)
+    except UsageError as error:
+        assert str(error)

@@ -1,0 +1,229 @@
+"""The training child: results, resume after kill -9, SIGTERM, crashes. Real child processes, a tiny model."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.data.record_files import write_records
+from shared.errors import DataError, StageError, UsageError
+from shared.prompts import PromptFormat
+from shared.records import PreferenceRecord
+from shared.training.checkpoints import latest_complete_checkpoint
+from shared.training.config import DpoConfig, DpoJob, LoraConfig, RewardConfig, RewardJob, TrainingResult
+from shared.training.launch import launch
+from shared.training.progress import read_metrics
+from shared.training.reference import reference_logps, write_logps
+
+pytestmark = pytest.mark.slow
+
+MakeJob = Callable[..., DpoJob]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("VALIGN_DEVICE", "cpu")
+
+
+@pytest.fixture
+def make_job(tmp_path: Path, tiny_model: Path, toy_pairs: list[PreferenceRecord]) -> MakeJob:
+    records, reference = tmp_path / "train.arrow", tmp_path / "reference.arrow"
+    write_records(records, toy_pairs)
+    write_logps(reference, toy_pairs, reference_logps(tiny_model, toy_pairs, PromptFormat(), 256, "float32"))
+
+    def make(output: str = "out", **config: Any) -> DpoJob:
+        settings: dict[str, Any] = {
+            "learning_rate": 1e-3,
+            "epochs": 3,
+            "batch_size": 4,
+            "micro_batch_size": 2,
+            "max_length": 256,
+            "lora": None,
+            "save_steps": 3,
+        }
+        return DpoJob(
+            model=tiny_model,
+            model_name="tiny",
+            records=[records],
+            reference=reference,
+            output=tmp_path / output,
+            seed=1,
+            precision="float32",
+            config=DpoConfig(**(settings | config)),
+        )
+
+    return make
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+
+
+def kill_child_at(step: int, number: int, work: Path) -> Callable[[int, int, dict[str, float]], None]:
+    """A progress callback that signals the training child once it has reported a step."""
+
+    def callback(done: int, total: int, metrics: dict[str, float]) -> None:
+        if done == step:
+            children = subprocess.run(
+                ["pgrep", "-P", str(os.getpid()), "-f", "shared.training.worker"], capture_output=True, text=True
+            ).stdout.split()
+            for child in children:
+                os.kill(int(child), number)
+
+    return callback
+
+
+def test_dpo_lora_trains_and_reports(make_job: MakeJob, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    job = make_job(lora=LoraConfig(rank=4), epochs=2, save_steps=100)
+    result = launch(job, tmp_path / "work", on_progress=lambda step, total, metrics: seen.append((step, total)))
+    assert seen == [(step, 12) for step in range(1, 13)]
+    assert (result.steps, result.pairs, result.truncated, result.resumed_from) == (12, 24, 0, None)
+    assert result.metrics["loss_last"] < result.metrics["loss_first"]
+    files = {path.name for path in job.output.iterdir()}
+    assert {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json"} <= files
+    assert not {"training_args.bin", "README.md"} & files
+    config = json.loads((job.output / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "tiny"
+    first = read_metrics(tmp_path / "work" / "metrics.jsonl")[0]
+    # Before the first update the policy is the reference: the loss is log 2, the implicit rewards are 0.
+    assert first["loss"] == pytest.approx(0.6931, abs=1e-3)
+    assert first["rewards/chosen"] == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
+def test_a_stopped_training_resumes_to_the_same_curve_and_weights(
+    make_job: MakeJob, tmp_path: Path, number: signal.Signals
+) -> None:
+    whole = make_job("whole")
+    launch(whole, tmp_path / "work-whole")
+    work = tmp_path / "work"
+    cut = make_job("cut")
+    with pytest.raises(StageError, match=r"run again|continues from"):
+        launch(cut, work, on_progress=kill_child_at(8, number, work))
+    assert not cut.output.exists()
+    at = latest_complete_checkpoint(work)
+    assert at is not None
+    result = launch(cut, work)
+    assert result.resumed_from == int(at.name.partition("-")[2])
+    if number == signal.SIGTERM:
+        assert result.resumed_from >= 8
+    assert result.steps == 18
+    assert read_metrics(work / "metrics.jsonl") == read_metrics(tmp_path / "work-whole" / "metrics.jsonl")
+    assert weights(cut.output) == weights(whole.output) != {}
+    assert not list(work.rglob("training_args.bin"))
+
+
+def test_a_killed_parent_takes_the_child_with_it(make_job: MakeJob, tmp_path: Path) -> None:
+    job, work = make_job(epochs=50), tmp_path / "work"
+    work.mkdir()
+    (tmp_path / "job.json").write_text(job.model_dump_json())
+    code = (
+        "import sys; from pathlib import Path; from shared.training.config import DpoJob; "
+        "from shared.training.launch import launch; "
+        "launch(DpoJob.model_validate_json(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "job.json"), str(work)])
+    try:
+        deadline = time.monotonic() + 120
+        while not read_metrics(work / "metrics.jsonl"):
+            assert time.monotonic() < deadline
+            assert parent.poll() is None
+            time.sleep(0.1)
+        child = int(subprocess.run(["pgrep", "-P", str(parent.pid)], capture_output=True, text=True).stdout)
+    finally:
+        parent.kill()
+        parent.wait()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_an_exception_in_the_parent_ends_the_child(make_job: MakeJob, tmp_path: Path) -> None:
+    def interrupt(step: int, total: int, metrics: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        launch(make_job(epochs=200), tmp_path / "work", on_progress=interrupt)
+    assert time.monotonic() - started < 90
+    left = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "shared.training.worker"], capture_output=True)
+    assert left.stdout == b""
+    assert latest_complete_checkpoint(tmp_path / "work") is not None  # SIGTERM came first
+
+
+def test_a_users_mistake_in_the_child_keeps_its_kind(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job(max_length=32)  # the reference was computed on longer texts
+    with pytest.raises(DataError, match="other tokens of the record pair-"):
+        launch(job, tmp_path / "work")
+    with pytest.raises(UsageError, match="no multiple of micro_batch_size"):
+        launch(make_job(batch_size=4, micro_batch_size=3), tmp_path / "work")
+
+
+def test_a_crash_shows_the_last_line(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job()
+    job.records[0].write_bytes(b"no arrow file")
+    with pytest.raises((StageError, DataError)):
+        launch(job, tmp_path / "work")
+
+
+def test_another_job_starts_anew_in_the_same_folder(make_job: MakeJob, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    launch(make_job(epochs=1, save_steps=2), work)
+    assert list(work.glob("checkpoint-*"))
+    result = launch(make_job(epochs=1, save_steps=2, beta=0.3), work)
+    assert result.resumed_from is None
+
+
+@pytest.mark.parametrize("lora", [None, LoraConfig(rank=4)], ids=["full", "lora"])
+@pytest.mark.parametrize("body", ["tiny_model", "tiny_encoder"])
+def test_reward_models_learn_and_load(
+    body: str,
+    lora: LoraConfig | None,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    toy_pairs: list[PreferenceRecord],
+) -> None:
+    from shared.rewards.bradley_terry import RewardModel
+
+    records = tmp_path / "train.arrow"
+    write_records(records, toy_pairs)
+    base = request.getfixturevalue(body)
+    config = RewardConfig(learning_rate=5e-3, epochs=6, batch_size=4, micro_batch_size=4, max_length=64, lora=lora)
+    job = RewardJob(model=base, records=[records], output=tmp_path / "rm", precision="float32", config=config)
+    result: TrainingResult = launch(job, tmp_path / "work")
+    assert result.pairs == len(toy_pairs)
+    assert result.truncated > 0  # cut, counted, and none dropped
+    assert result.steps == 36
+    model = RewardModel.load(job.output, base, precision="float32")
+    prompts = [record.prompt for record in toy_pairs]
+    chosen, rejected = [r.chosen for r in toy_pairs], [r.rejected for r in toy_pairs]
+    odds = model.compare(prompts, chosen, rejected)
+    assert (odds > 0).mean() > 0.9
+    assert odds == pytest.approx(-model.compare(prompts, rejected, chosen), abs=1e-4)
+    assert model.score(prompts, chosen, batch_size=3) == pytest.approx(model.score(prompts, chosen), abs=1e-4)
+
+
+def test_two_threads_may_train_at_once(make_job: MakeJob, tmp_path: Path) -> None:
+    results: list[TrainingResult] = []
+    jobs = [make_job(f"out-{number}", epochs=1) for number in range(2)]
+    threads = [
+        threading.Thread(target=lambda n=number: results.append(launch(jobs[n], tmp_path / f"work-{n}")))
+        for number in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 2
+    assert weights(jobs[0].output) == weights(jobs[1].output)
