@@ -39,9 +39,7 @@ def read_labelled() -> list[dict[str, Any]]:
     return [json.loads(line) for line in LABELLED.read_text(encoding="utf-8").splitlines()]
 
 
-def measure(
-    recognise_names: bool, errors: list[str] | None = None, part: str | None = None
-) -> dict[str, Any]:
+def measure(recognise_names: bool, errors: list[str] | None = None, part: str | None = None) -> dict[str, Any]:
     """Counts by row name (``NAME cased``, ``EMAIL``, ...): found of gold, right of masked, with intervals.
 
     Args:
@@ -93,9 +91,7 @@ def measure(
 def main() -> None:
     """Prints the tables; with --update, writes them to shared/deidentify/measured.py."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--errors", action="store_true", help="print misses and false alarms of the part `tune`"
-    )
+    parser.add_argument("--errors", action="store_true", help="print misses and false alarms of the part `tune`")
     parser.add_argument("--update", action="store_true", help="write the numbers into the package")
     arguments = parser.parse_args()
     tables: dict[str, Any] = {}
@@ -104,13 +100,9 @@ def main() -> None:
             table = measure(on, None, part)
             if part is None:
                 tables[title] = table
-            print(
-                f"\n{title}, {part or 'all'}\n{'':12} recall  interval         of  precision  interval         of"
-            )
+            print(f"\n{title}, {part or 'all'}\n{'':12} recall  interval         of  precision  interval         of")
             for name, row in table.items():
-                recall, precision = (
-                    f"{v:.3f}" if v is not None else "-" for v in (row["recall"], row["precision"])
-                )
+                recall, precision = (f"{v:.3f}" if v is not None else "-" for v in (row["recall"], row["precision"]))
                 print(
                     f"{name:12} {recall:>6}  {row['recall_interval']!s:16} {row['gold']:3}  {precision:>8}  "
                     f"{row['precision_interval']!s:16} {row['masked']:3}"

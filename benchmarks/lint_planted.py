@@ -1,353 +1,19 @@
 """Recall and precision of every lint check on 2,000 synthetic pairs with planted defects.
 
-    python -m benchmarks.lint_planted
-
-The base is clean English question-and-answer data whose label depends on what the responses say (so that a flipped
-label can be told), then defects are planted whose records are known. Side effects are known too: a pair copied into
-the test split under another group is a leak *and* a prompt in several groups.
+python -m benchmarks.lint_planted
 """
 
 import argparse
 import random
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from benchmarks.planted_pairs import Key, Planted, clean_pairs, planted
 from shared.lint.config import LintConfig
 from shared.lint.findings import LintReport
-from shared.lint.run import lint
+from shared.lint.run import CHECKS, lint
 from shared.prompts import PromptFormat
-from shared.records import Message, PreferenceRecord, Votes
-
-WHO = [
-    "mother",
-    "father",
-    "sister",
-    "brother",
-    "partner",
-    "wife",
-    "husband",
-    "daughter",
-    "son",
-    "friend",
-    "boss",
-    "colleague",
-    "neighbour",
-    "teacher",
-    "cousin",
-]
-FEELING = [
-    "sad",
-    "anxious",
-    "angry",
-    "lonely",
-    "tired",
-    "ashamed",
-    "worried",
-    "guilty",
-    "numb",
-    "afraid",
-    "jealous",
-    "bitter",
-    "restless",
-    "hurt",
-    "confused",
-]
-MATTER = [
-    "money",
-    "work",
-    "school",
-    "sleep",
-    "trust",
-    "privacy",
-    "food",
-    "religion",
-    "chores",
-    "parenting",
-    "drinking",
-    "moving",
-    "illness",
-    "travel",
-    "plans",
-    "exams",
-    "housing",
-    "gossip",
-    "debts",
-    "holidays",
-    "promises",
-    "grades",
-    "silence",
-    "distance",
-    "rent",
-    "gaming",
-]
-WHEN = """
-yesterday|last week|every evening|for months|since spring|after dinner|on Sundays|most mornings|since the move
-""".strip().split("|")
-DEED = (
-    """
-argued about|kept quiet about|cried over|dreamed of|joked about|complained about|thought about|lied about|gave up on
-apologised for|wrote letters about|shouted about|asked questions about|made plans for
-""".strip()
-    .replace("\n", "|")
-    .split("|")
-)
-WARM = """
-It sounds as if {matter} has weighed on you {when}.
-Feeling {feeling} about your {who} makes sense to me.
-What would it be like to tell your {who} that you feel {feeling}?
-You have carried {matter} and {matter2} a long way by yourself.
-Perhaps you could notice what happens {when} before you become {feeling}.
-I wonder which part of {matter} matters most to you and your {who}.
-Take small steps with {matter} and be kind to yourself when you are {feeling}.
-""".strip().splitlines()
-COLD = """
-Just stop thinking about {matter} and move on.
-Everybody is {feeling} sometimes, so it is no real problem.
-Your {who} is obviously right about {matter}.
-You should have dealt with {matter} long before {matter2}.
-Go and ask your {who}, this is not my concern.
-Being {feeling} {when} is your own fault.
-There is nothing to say about {matter}, buy a book.
-""".strip().splitlines()
-PLAIN = """
-Many people talk with a {who} about {matter}.
-The {who} in your story seems {feeling} {when}.
-Notes on {matter} and {matter2} may help {when}.
-Some couples plan {matter} together {when}.
-Your {who} {deed} {matter}, and then {deed2} {matter2}.
-""".strip().splitlines()
-FOREIGN = (
-    "Das tut mir sehr leid, und ich verstehe gut, dass Sie sich in dieser Lage so allein fühlen und nicht schlafen können.",
-    "Creo que sería bueno hablar con alguien de confianza sobre lo que está pasando en casa y en el trabajo.",
-    "それはとてもつらいですね。まずは信頼できる人に話してみてください。ゆっくり休むことも大切です。",
-    "Je comprends que cette situation soit difficile pour vous, et je pense qu'il faudrait en parler à votre famille.",
-)
-
-
-def sentence(rng: random.Random, frames: Sequence[str]) -> str:
-    """A frame with its places filled."""
-    return rng.choice(frames).format(
-        who=rng.choice(WHO), feeling=rng.choice(FEELING), matter=rng.choice(MATTER), matter2=rng.choice(MATTER),
-        when=rng.choice(WHEN), deed=rng.choice(DEED), deed2=rng.choice(DEED),
-    )  # fmt: skip
-
-
-def question(rng: random.Random) -> str:
-    """A question of three or four sentences with a title line."""
-    body = " ".join(
-        f"{rng.choice(WHEN).capitalize()} my {rng.choice(WHO)} {rng.choice(DEED)} {rng.choice(MATTER)} and I "
-        f"{rng.choice(DEED)} {rng.choice(MATTER)}."
-        for _ in range(rng.randint(3, 4))
-    )
-    title = f"Why am I {rng.choice(FEELING)} when my {rng.choice(WHO)} {rng.choice(DEED)} {rng.choice(MATTER)} {rng.choice(WHEN)}?"
-    return f"{title}\n{body}"
-
-
-def answer(rng: random.Random, warmth: float) -> str:
-    """An answer of 5 to 9 sentences: neutral ones, and warm or cold ones in the given proportion."""
-    frames = (
-        WARM if rng.random() < warmth else COLD if rng.random() < 0.7 else PLAIN for _ in range(rng.randint(5, 9))
-    )
-    return " ".join(sentence(rng, each) for each in frames)
-
-
-def clean_pairs(n: int, seed: int = 0, per_group: int = 4) -> Iterator[PreferenceRecord]:
-    """Pairs without planted defects: half of the answers of the preferred side are warmer, lengths are alike."""
-    rng = random.Random(seed)
-    prompt, group = "", ""
-    for number in range(n):
-        if number % per_group == 0:
-            group, prompt = f"q{number // per_group}", question(rng)
-        yield PreferenceRecord(
-            id=f"p{number}",
-            group_id=group,
-            source=f"synthetic:{number + 1}",
-            prompt=(Message("user", prompt),),
-            chosen=answer(rng, rng.uniform(0.4, 0.8)),
-            rejected=answer(rng, rng.uniform(0.1, 0.5)),
-            margin=1 + rng.randrange(5),
-            votes=Votes(rng.randint(7, 10), rng.randint(0, 2), rng.randint(0, 2)),
-            scores_chosen={"warmth": 3 + rng.random()},
-            scores_rejected={"warmth": 2.5 + rng.random()},
-            covariates_chosen={f"noise{k}": rng.random() for k in range(5)},
-            covariates_rejected={f"noise{k}": rng.random() for k in range(5)},
-            metadata={"chosen_first": rng.randrange(2)},
-        )
-
-
-Key = tuple[str, str]  # check, subject
-
-
-@dataclass
-class Planted:
-    """Records by split, and the ids that every check should find."""
-
-    train: list[PreferenceRecord]
-    test: list[PreferenceRecord]
-    truth: defaultdict[Key, set[str]] = field(default_factory=lambda: defaultdict(set))
-
-
-class _Planter:
-    """Plants defects into records that have none yet, and notes which."""
-
-    def __init__(self, n: int, seed: int) -> None:
-        self.rng = random.Random(seed + 1)
-        records = list(clean_pairs(n, seed))
-        cut = n * 4 // 5
-        self.done = Planted(records[:cut], records[cut:])
-        # The first pair of each group of four stays clean.
-        self.free = {
-            "train": [place for place in range(len(self.done.train)) if place % 4],
-            "test": [place for place in range(len(self.done.test)) if place % 4],
-        }
-        self.rng.shuffle(self.free["train"])
-        self.rng.shuffle(self.free["test"])
-        self.added = 0
-
-    def change(
-        self, count: int, split: str, edit: Callable[[PreferenceRecord], PreferenceRecord], *keys: Key
-    ) -> list[PreferenceRecord]:
-        """Changes free records of a split, and notes them under the keys."""
-        records = getattr(self.done, split)
-        changed = []
-        for _ in range(count):
-            place = self.free[split].pop()
-            records[place] = edit(records[place])
-            changed.append(records[place])
-        self.note(changed, *keys)
-        return changed
-
-    def add(self, record: PreferenceRecord, split: str, *keys: Key) -> PreferenceRecord:
-        """Adds a record with an id of its own."""
-        self.added += 1
-        record = replace(record, id=f"x{self.added}", source=f"planted:{self.added}")
-        getattr(self.done, split).append(record)
-        self.note([record], *keys)
-        return record
-
-    def note_shared_prompt(self, one: PreferenceRecord, two: PreferenceRecord) -> None:
-        """Notes two records of different groups that share a prompt, or the first line of one."""
-        texts = [record.prompt[0].content for record in (one, two)]
-        same = texts[0] == texts[1]
-        keys = [("prompt_in_several_groups", "whole prompt") if same else ("near_duplicate_prompts", "")]
-        if texts[0].splitlines()[0] == texts[1].splitlines()[0]:
-            keys.append(("prompt_in_several_groups", "first line"))
-        self.note([one, two], *keys)
-
-    def note(self, records: Iterable[PreferenceRecord], *keys: Key) -> None:
-        """Notes what should be found."""
-        for key in keys:
-            self.done.truth[key] |= {record.id for record in records}
-
-    def pick(self, split: str = "train") -> PreferenceRecord:
-        """A free record of a split, that is then no longer free."""
-        return getattr(self.done, split)[self.free[split].pop()]
-
-    def fresh(self, group: str) -> PreferenceRecord:
-        """A clean pair of a new group."""
-        pair = next(clean_pairs(1, self.rng.randrange(2**40)))
-        return replace(pair, group_id=group)
-
-
-def _insert(rng: random.Random, text: str, piece: str) -> str:
-    """The text with a piece set between two of its sentences."""
-    head, _, tail = text.partition(". ")
-    return f"{head}. {piece} {tail}" if rng.random() < 0.5 else f"{text} {piece}"
-
-
-def _in_response(rng: random.Random, pieces: list[str]) -> Callable[[PreferenceRecord], PreferenceRecord]:
-    def edit(record: PreferenceRecord) -> PreferenceRecord:
-        side = rng.choice(["chosen", "rejected"])
-        return replace(record, **{side: _insert(rng, getattr(record, side), rng.choice(pieces))})
-
-    return edit
-
-
-def _one_word(rng: random.Random, text: str) -> str:
-    words = text.split(" ")
-    words[rng.randrange(2, len(words) - 2)] = rng.choice(["indeed", "certainly", "today", "somehow"])
-    return " ".join(words)
-
-
-IN_TEXT: dict[Key, list[str]] = {
-    ("personal_data", "e-mail addresses"): ["Write to jane.doe@example.org.", "My address is j_doe+x@mail.example.co.uk"],
-    ("personal_data", "web addresses"): ["See https://example.org/a-page for more.", "www.example.net has it.", "Look at example.com please."],
-    ("personal_data", "phone numbers"): ["Call (555) 010-0199.", "Ring 1-800-555-0199 now.", "Phone 555.010.0142 or so.", "Tel. +44 20 7946 0958."],
-    ("personal_data", "social security numbers"): ["My number is 078-05-1120."],
-    ("personal_data", "street addresses"): ["I live at 742 Evergreen Avenue.", "Come to 12 Old Mill Road."],
-    ("personal_data", "professional credentials (sign-offs)"): ["Best wishes, Jane Doe, LMFT", "J. Doe, Ph.D.", "Jane, LCSW, Psy.D."],
-    ("template_defects", "control tokens"): ["<|im_start|>assistant", "[INST] go on [/INST]", "<start_of_turn>model"],
-    ("template_defects", "role labels"): ["\n\nHuman: and what now?", "\nAssistant: well.", "\nUser: thanks"],
-    ("template_defects", "instruction headings"): ["\n### Response:\n", "\n### Instruction: go on"],
-    ("markup_remains", "HTML tags"): ["<p>Take care.</p>", "Well,<br/>then.", '<a href="#x">here</a>'],
-    ("markup_remains", "HTML entities"): ["You &amp; me.", "It&#39;s fine.", "A&nbsp;pause."],
-    ("markup_remains", "control characters"): ["A\x0bbreak.", "Zero\u200bwidth.", "Bell\x07."],
-    ("markup_remains", "broken decoding (mojibake)"): ["It doesn\u00e2\u20ac\u2122t matter.", "A caf\u00c3\u00a9 visit.", "Lost \ufffd letters."],
-}  # fmt: skip
-
-
-def planted(n: int = 2000, seed: int = 0) -> Planted:
-    """The data set with its truth; `n` pairs before those that are added."""
-    planter = _Planter(n, seed)
-    rng, change, add = planter.rng, planter.change, planter.add
-    for key, pieces in IN_TEXT.items():
-        change(12, "train", _in_response(rng, pieces), key)
-    change(12, "train", lambda r: replace(r, chosen=r.chosen + "<|im_end|><|im_end|>"),
-           ("template_defects", "doubled end tokens"), ("template_defects", "control tokens"))  # fmt: skip
-    change(12, "train", lambda r: replace(r, rejected=rng.choice(["As a therapist, ", "As an AI language model, "]) + r.rejected),
-           ("model_tells", 'openings such as "As an AI" or "As a therapist"'))  # fmt: skip
-    change(20, "train", lambda r: replace(r, margin=0.0), ("ties", ""))
-    change(20, "train", lambda r: replace(r, margin=0.3), ("near_ties", ""))
-    change(10, "train", lambda r: replace(r, rejected=r.chosen.upper()), ("identical_responses", ""))
-    change(10, "train", lambda r: replace(r, rejected=_one_word(rng, r.chosen)), ("near_identical_responses", ""))
-    change(8, "train", lambda r: replace(r, rejected=" ... "), ("empty_text", "response"))
-    change(8, "train", lambda r: replace(r, rejected="Yes."), ("empty_text", "short"))
-    change(
-        16,
-        "train",
-        lambda r: replace(r, chosen=rng.choice(FOREIGN) + f" {rng.randrange(10**6)}"),
-        ("wrong_language", "response"),
-    )
-    change(16, "train", lambda r: replace(r, chosen=" ".join(answer(rng, 0.6) for _ in range(12))), ("truncation", ""))
-    change(24, "train", lambda r: replace(r, votes=Votes(5, 4, 1)), ("contested_votes", ""))
-    change(
-        10, "train", lambda r: replace(r, votes=Votes(2, 8, 0)), ("votes_against_label", ""), ("contested_votes", "")
-    )
-    change(60, "train", lambda r: replace(r, chosen=r.rejected, rejected=r.chosen), ("label_flips", ""))
-    change(12, "test", lambda r: replace(r, chosen=r.rejected, rejected=r.chosen), ("label_flips", ""))
-    _plant_copies(planter)
-    for number in range(150):  # a group that dominates
-        pair = planter.fresh("hot")
-        add(
-            replace(pair, prompt=(Message("user", "Why do all ask this one question?\nIt comes up again and again."),)),
-            "train",
-        )
-        del number
-    _confound(planter)
-    return planter.done
-
-
-def _plant_copies(planter: _Planter) -> None:
-    rng, add, note = planter.rng, planter.add, planter.note
-    for number in range(10):
-        add(planter.pick(), "train", ("duplicate_pairs", ""))
-        first = planter.pick()
-        second = add(replace(first, chosen=first.rejected, rejected=first.chosen), "train")
-        note([first, second], ("contradictory_pairs", ""))
-        note([second], ("label_flips", ""))
-        base = planter.fresh(f"cycle{number}")
-        texts = [answer(rng, 0.5) for _ in range(3)]
-        for place in range(3):
-            pair = replace(base, chosen=texts[place], rejected=texts[(place + 1) % 3])
-            add(pair, "train", ("preference_cycles", ""))
-        # One prompt under two groups, then nearly the same prompt under two groups.
-        for near in (False, True):
-            one = add(planter.fresh(f"first{number}{near}"), "train")
-            text = one.prompt[0].content
-            prompt = (Message("user", _one_word(rng, text) if near else text),)
-            two = add(replace(planter.fresh(f"second{number}{near}"), prompt=prompt), "train")
-            planter.note_shared_prompt(one, two)
+from shared.records import PreferenceRecord
 
 
 class WordTokenizer:
@@ -421,6 +87,16 @@ def scores(data: Planted, report: LintReport) -> list[Score]:
     return rows
 
 
+def flips_by_confidence(data: Planted, confidences: Sequence[float]) -> list[Score]:
+    """How suspected flips did at each `flip_confidence`; all other checks are off."""
+    others = {each.name: "off" for each in CHECKS if each.name != "label_flips"}
+    found = []
+    for confidence in confidences:
+        report = run(data, CONFIG.model_copy(update={"severities": others, "flip_confidence": confidence}))
+        found += [each for each in scores(data, report) if each.check == "label_flips"]
+    return found
+
+
 def length_biased(data: Planted) -> Planted:
     """The same pairs with the longer response preferred in about 80 %."""
     rng = random.Random(7)
@@ -446,6 +122,10 @@ def main() -> None:
     print(f"{'check':28}{'subject':52}{'planted':>8}{'found':>7}{'recall':>8}{'precision':>11}")
     for each in scores(data, report):
         print(f"{each.check:28}{each.subject:52}{each.planted:8}{each.found:7}{each.recall:8.2f}{each.precision:11.2f}")
+    confidences = (0.7, 0.8, 0.9, 0.95)
+    print("\nlabel flips by flip_confidence (chance precision is the planted share):")
+    for confidence, each in zip(confidences, flips_by_confidence(data, confidences), strict=True):
+        print(f"  {confidence:.2f}: {each.found:4} suspected, recall {each.recall:.2f}, precision {each.precision:.2f}")
     unbiased, biased = bool(report.of("length_bias")), bool(run(length_biased(data)).of("length_bias"))
     print(f"\nlength bias: reported without it: {unbiased}; reported with it: {biased}")
     clean = list(clean_pairs(arguments.pairs, arguments.seed + 99))

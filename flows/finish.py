@@ -25,10 +25,10 @@ def finish(run: PipelineRun) -> dict[str, Any]:
     if domain.card_stage in run.done:
         facts["registered"] = _register(run, decision)
     record = write_record(run, "finished", **facts)
-    if decision is not None and decision["promoted"] and "champion" not in facts["registered"]["aliases"]:
-        if run.anything_new:
-            facts["registered"].update(promote(run.prepared.run_id))
-            record = write_record(run, "finished", **facts)
+    refused = decision is None or not decision["promoted"]
+    if run.anything_new and not refused and "champion" not in facts["registered"]["aliases"]:
+        facts["registered"].update(promote(run.prepared.run_id))
+        record = write_record(run, "finished", **facts)
     report = run.prepared.folder / "report.html"
     if run.anything_new or not report.is_file():
         write_report(run, record, report)

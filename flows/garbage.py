@@ -16,9 +16,7 @@ def needed_artifacts(store: Store) -> set[tuple[str, str]]:
     from shared.store import stage_folder
     from shared.tracking import experiment_name
 
-    needed = {
-        (stage_folder(one["stage"]), one["key"]) for record in all_records() for one in record.get("stages", [])
-    }
+    needed = {(stage_folder(one["stage"]), one["key"]) for record in all_records() for one in record.get("stages", [])}
     for name in installed_domains():
         for version in versions(experiment_name(name)):
             folder = local_folder(version)
@@ -42,7 +40,11 @@ def collect(store: Store, older_than_days: float, dry_run: bool) -> dict[str, An
             continue
         removed.append({"stage": manifest["stage"], "key": manifest["key"]})
         freed += _size(folder) if dry_run else store.remove(manifest["stage"], manifest["key"])
-    for folder in [*(store.root / "work").glob("*/*"), *(store.root / "tmp").iterdir(), *(store.root / "corrupt").iterdir()]:
+    for folder in [
+        *(store.root / "work").glob("*/*"),
+        *(store.root / "tmp").iterdir(),
+        *(store.root / "corrupt").iterdir(),
+    ]:
         if folder.stat().st_mtime > oldest:
             continue
         leftovers += 1

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from prefect.runtime import flow_run as current_flow_run
 
 from flows.preparation import PreparedRun
 from flows.run_record import write_record
+from flows.watch import Listener
 from shared.errors import StageError
 from shared.executor import Executor, StageResult
 from shared.home import store_folder
@@ -23,14 +24,6 @@ from shared.store import Store
 from shared.tracking import TrackedRun, Tracker
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Listener:
-    """What the command line shows of a run; a deployment leaves the defaults."""
-
-    announce: Callable[[str, str, str], None] = lambda stage, state, why: None
-    progress: Callable[[str, int, int, str], None] = lambda stage, done, total, text: None
 
 
 @dataclass
@@ -75,7 +68,8 @@ class PipelineRun:
         try:
             yield
         except BaseException as error:
-            interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+            # Ctrl-C, or SIGTERM as Prefect raises it (TerminationSignal).
+            interrupted = not isinstance(error, Exception)
             write_record(self, "interrupted" if interrupted else "failed")
             self.tracker.finish(self.parent, "KILLED" if interrupted else "FAILED")
             raise
@@ -129,7 +123,7 @@ class PipelineRun:
 
 
 def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
-    """Retries a stage whose child was killed from outside (out of memory, pre-empted); it resumes from its checkpoint."""
+    """Retries a stage whose child was killed from outside (memory, pre-emption); it resumes from its checkpoint."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, StageError) and error.transient
 

@@ -129,14 +129,17 @@ def prepare(domain_name: str, request: RunRequest) -> PreparedRun:
     config_sha256 = json_digest(to_values(recipe))
     only = find_policy(request.evaluate) if request.evaluate else None
     module = domain.build.__module__
-    run_id = f"{domain.name}-" + json_digest(
-        {
-            "config": config_sha256,
-            "data": data_sha256,
-            "evaluate": path_digest(only.folder) if only and only.folder else request.evaluate,
-            "code": None if request.accept_code_change else code_digests(module),
-        }
-    )[:10]
+    run_id = (
+        f"{domain.name}-"
+        + json_digest(
+            {
+                "config": config_sha256,
+                "data": data_sha256,
+                "evaluate": path_digest(only.folder) if only and only.folder else request.evaluate,
+                "code": None if request.accept_code_change else code_digests(module),
+            }
+        )[:10]
+    )
     champion, version = (None, None) if only else find_champion(domain, run_id)
     stages = tuple(domain.build(PipelineRequest(recipe, data, location, champion, only)))
     names = [stage.name for stage in stages]

@@ -30,7 +30,9 @@ def promote(run_id: str, approve: bool = False) -> dict[str, Any]:
         raise UsageError(f"run {record['run_id']} registered no model: run its pipeline to the end first.")
     decision = record.get("decision", {})
     if not decision.get("promoted") and not approve:
-        raise UsageError(f"the gate refused run {record['run_id']} ({_first_reason(decision)}): give approve=true to overrule it.")
+        raise UsageError(
+            f"the gate refused run {record['run_id']} ({_first_reason(decision)}): give approve=true to overrule it."
+        )
     version = move_aliases(registered["name"], int(registered["version"]))
     return {"name": version.name, "version": version.version, "aliases": list(version.aliases)}
 

@@ -89,5 +89,7 @@ def _decision(decision: dict[str, Any] | None) -> Any:
     if len(tests) <= len(reasons):
         for index, test in enumerate(tests):
             reasons[index] = Reason(passed=test["passed"], text=decision["reasons"][index])
-    verdict = "Promoted: the model is the new champion." if decision["promoted"] else "Not promoted: the champion stays."
+    verdict = (
+        "Promoted: the model is the new champion." if decision["promoted"] else "Not promoted: the champion stays."
+    )
     return Decision(promoted=decision["promoted"], summary=verdict, reasons=reasons)

@@ -8,11 +8,16 @@ class RunRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    data: str | None = Field(None, description="File or folder with the data, or hub:ID; the packaged sample if empty")
-    recipe: str = Field("cpu", description="Name of a recipe of the domain, or path to a YAML file")
-    overrides: list[str] = Field(default_factory=list, description="Recipe keys to change, as key.sub=value")
-    fresh: bool = Field(False, description="Do all the work again, although finished results exist")
-    accept_code_change: bool = Field(
-        False, description="Reuse results that differ in nothing but valign's own code, and record that they were"
+    data: str | None = Field(
+        default=None, description="File or folder with the data, or hub:ID; the packaged sample if empty"
     )
-    evaluate: str | None = Field(None, description="Only evaluate this model: hub id, packaged name, folder, name@alias")
+    recipe: str = Field(default="cpu", description="Name of a recipe of the domain, or path to a YAML file")
+    overrides: list[str] = Field(default_factory=list, description="Recipe keys to change, as key.sub=value")
+    fresh: bool = Field(default=False, description="Do all the work again, although finished results exist")
+    accept_code_change: bool = Field(
+        default=False,
+        description="Reuse results that differ in nothing but valign's own code, and record that they were",
+    )
+    evaluate: str | None = Field(
+        default=None, description="Only evaluate this model: hub id, packaged name, folder, name@alias"
+    )

@@ -23,7 +23,11 @@ def write_record(run: PipelineRun, status: str, **more: Any) -> dict[str, Any]:
     earlier = _read(path) or {}
     champion = prepared.champion
     record = {
-        **{key: earlier[key] for key in ("started", "registered", "decision", "headline", "mlflow_run_id") if key in earlier},
+        **{
+            key: earlier[key]
+            for key in ("started", "registered", "decision", "headline", "mlflow_run_id")
+            if key in earlier
+        },
         "run_id": prepared.run_id,
         "domain": prepared.domain.name,
         "status": status,
@@ -82,7 +86,9 @@ def read_record(run_id: str) -> dict[str, Any]:
     Raises:
         UsageError: no such run, or several.
     """
-    matches = sorted(path.parent.name for path in runs_folder().glob("*/run.json") if path.parent.name.startswith(run_id))
+    matches = sorted(
+        path.parent.name for path in runs_folder().glob("*/run.json") if path.parent.name.startswith(run_id)
+    )
     if run_id in matches:
         matches = [run_id]
     if len(matches) != 1:

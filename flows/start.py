@@ -1,13 +1,14 @@
 """Starts a domain's flow in this process: its own flow file where it has one, the general flow for plug-ins."""
 
 import importlib
-import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from flows.pipeline_run import Listener
+from flows.embedded_server import EmbeddedServer, embedded_server
 from flows.request import RunRequest
-from flows.watch import watching
+from flows.watch import Listener, watching
+from shared.domain import installed_domains
 from shared.errors import SystemStateError, ValignError
 
 
@@ -23,9 +24,11 @@ def run_flow(
         ValignError: as a stage raised it.
         SystemStateError: no Prefect server could be started or reached.
     """
-    with watching(Listener(announce, progress)):
+    with watching(Listener(announce, progress)), embedded_server() as server:
+        flow = _flow_of(domain)
         try:
-            return _flow_of(domain)(request)
+            with _api(server):
+                return flow(request)
         except ValignError:
             raise
         except (RuntimeError, OSError) as error:
@@ -37,15 +40,26 @@ def run_flow(
             raise
 
 
+@contextmanager
+def _api(server: EmbeddedServer | None) -> Iterator[None]:
+    from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
+
+    if server is None:
+        yield
+        return
+    with temporary_settings({PREFECT_API_URL: server.url(), PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}):
+        yield
+
+
 def _flow_of(domain: str) -> Callable[[RunRequest], dict[str, Any]]:
-    if importlib.util.find_spec(f"flows.{domain}") is not None:
-        module = importlib.import_module(f"flows.{domain}")
-        flow = getattr(module, domain, None)
-        if callable(flow):
-            return flow
+    point = installed_domains().get(domain)
+    if point is not None and point.value.startswith(f"domains.{domain}."):
+        flow: Callable[[RunRequest], dict[str, Any]] = getattr(importlib.import_module(f"flows.{domain}"), domain)
+        return flow
     from flows.any_domain import any_domain
 
-    return lambda request: any_domain(domain, request)
+    general: Any = any_domain
+    return lambda request: general(domain, request)
 
 
 def _is_server_trouble(error: BaseException) -> bool:

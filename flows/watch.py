@@ -1,10 +1,18 @@
 """Who watches a run: set by the command line around a flow call, empty in a deployment."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
-from flows.pipeline_run import Listener
+
+@dataclass
+class Listener:
+    """What the command line shows of a run; a deployment leaves the defaults."""
+
+    announce: Callable[[str, str, str], None] = lambda stage, state, why: None
+    progress: Callable[[str, int, int, str], None] = lambda stage, done, total, text: None
+
 
 _WATCHER: ContextVar[Listener | None] = ContextVar("valign_watcher", default=None)
 

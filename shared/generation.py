@@ -27,12 +27,12 @@ class GenerationConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    max_new_tokens: int = Field(128, ge=1)
-    temperature: float = Field(0.7, ge=0)
-    top_p: float = Field(1.0, gt=0, le=1)
+    max_new_tokens: int = Field(default=128, ge=1)
+    temperature: float = Field(default=0.7, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
     seed: int = 0
-    batch_size: int = Field(16, ge=1)
-    n: int = Field(1, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    n: int = Field(default=1, ge=1)
 
 
 def generate(

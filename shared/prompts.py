@@ -86,9 +86,14 @@ def render_prompt(format: PromptFormat, messages: Sequence[Message], tokenizer: 
     return format.separator.join([*parts, format.assistant_prefix])
 
 
-@lru_cache(maxsize=16)
 def _turn_frame(format: PromptFormat, tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str]:
     """What a format puts (before, after) an assistant's text inside its turn; after ends with the turn's end token."""
+    return _frame(format.model_dump_json(), tokenizer, str(tokenizer.chat_template))
+
+
+@lru_cache(maxsize=16)
+def _frame(format_json: str, tokenizer: Any, _chat_template: str) -> tuple[str, str]:
+    format = PromptFormat.model_validate_json(format_json)
     eos = tokenizer.eos_token or ""
     if not isinstance(eos, str) or not eos:
         raise UsageError(f"the tokenizer of {tokenizer.name_or_path} has no end token, so responses cannot end.")
@@ -112,8 +117,9 @@ def _turn_frame(format: PromptFormat, tokenizer: "PreTrainedTokenizerBase") -> t
 
 def stop_ids(format: PromptFormat, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     """Token ids that end a response: the turn's end token of the format and the tokenizer's own end token."""
-    last = tokenizer(_turn_frame(format, tokenizer)[1], add_special_tokens=False)["input_ids"][-1]
-    return sorted({int(last), int(tokenizer.eos_token_id)})
+    last: Any = tokenizer(_turn_frame(format, tokenizer)[1], add_special_tokens=False)["input_ids"]
+    eos: Any = tokenizer.eos_token_id
+    return sorted({int(last[-1]), int(eos)})
 
 
 def tokenize_prompt(

@@ -1,86 +1,116 @@
 """Adapters of the counseling data sets that are published: counsel-chat (votes) and PsychoCounsel-Preference."""
 
-import html
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from typing import Literal
 
 from shared.data.columns import ColumnMapping, number_of, require_columns, text_of
 from shared.data.pairing import ScoredAnswer, pairs_from_scored
-from shared.data.preferences import preference_record
+from shared.data.plain_text import plain_text
+from shared.data.preferences import preference_record, undecided
 from shared.data.rows import Row, RowTally
 from shared.data.text_keys import text_key
 from shared.records import Message, PreferenceRecord, content_id
 
+AdapterName = Literal["preferences", "counsel-chat", "psychocounsel"]
 PRINCIPLES = ("empathy", "relevance", "clarity", "safety", "exploration", "autonomy", "staging")
 COUNSEL_CHAT = ("questionID", "questionTitle", "questionText", "answerText", "upvotes")
-PSYCHO_COUNSEL = ("question", "chosen", "rejected", "chosen_empathy_rating", "rejected_empathy_rating")
-TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
+RATINGS = tuple(f"{side}_{name}_rating" for side in ("chosen", "rejected") for name in PRINCIPLES)
+PSYCHO_COUNSEL = ("question", "chosen", "rejected", *RATINGS)
 
 
-def clean(text: str) -> str:
-    """Plain text: tags and entities resolved, odd white space made plain, at most one empty line in a row."""
-    text = html.unescape(TAG.sub(" ", text)).replace("\xa0", " ").replace("\u200b", "")
-    lines = [" ".join(line.split()) for line in text.replace("\r", "\n").split("\n")]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+def adapter_for(columns: Collection[str]) -> AdapterName:
+    """The adapter that fits the columns of a file."""
+    present = set(columns)
+    if {"questionTitle", "answerText"} <= present or {"questionID", "answerText"} <= present:
+        return "counsel-chat"
+    if "question" in present and any(name in present for name in RATINGS):
+        return "psychocounsel"
+    return "preferences"
 
 
 def question_of(title: str, text: str) -> str:
-    """Title and text of a question; the title alone where the text repeats it or is empty, and the other way round."""
-    title, text = clean(title), clean(text)
-    if not text or text_key(text) == text_key(title):
-        return title
-    return text if text_key(title) in text_key(text) or not title else f"{title}\n\n{text}"
+    """Title and text of a question; only one of them where the other is empty or repeated in it."""
+    title, text = plain_text(title), plain_text(text)
+    if not title or text_key(title) in text_key(text):
+        return text or title
+    return f"{title}\n\n{text}" if text_key(text) not in text_key(title) else title
+
+
+class _Groups:
+    """Union-find over names: question ids and titles that belong together."""
+
+    def __init__(self) -> None:
+        self._parent: dict[str, str] = {}
+
+    def root(self, name: str) -> str:
+        path = [name]
+        while (above := self._parent.setdefault(path[-1], path[-1])) != path[-1]:
+            path.append(above)
+        self._parent.update(dict.fromkeys(path, path[-1]))
+        return path[-1]
+
+    def join(self, one: str, other: str) -> None:
+        first, second = sorted((self.root(one), self.root(other)))
+        self._parent[second] = first
 
 
 def counsel_chat(rows: Iterable[Row], tally: RowTally, min_margin: float) -> Iterator[PreferenceRecord]:
-    """Pairs of answers to one question whose upvotes differ by `min_margin`.
+    """Pairs of answers to one question whose upvotes differ by `min_margin`; all answers are kept in memory.
 
-    Questions with the same title are one group, whatever their ids. Views of both sides are covariates. Names, links
-    and profiles of therapists (`therapistInfo`, `therapistURL`, `questionLink`) are not carried.
+    Answers are paired only where title and text of the question are the same: some ids hold answers to two questions,
+    and some titles stand above two texts. Questions that share an id or a title are one group. An answer that repeats
+    another to the same question is left out. Views of both sides are covariates. Names, profiles and links
+    (`therapistInfo`, `therapistURL`, `questionLink`) are not carried.
+
+    Args:
+        rows: one answer each, with the columns of the published CSV.
+        tally: gets rows left out, with the reason.
+        min_margin: least difference of upvotes.
 
     Raises:
-        DataError: a column is missing.
+        DataError: a column is missing, or too many rows are broken.
     """
-    answers: dict[str, list[tuple[str, ScoredAnswer]]] = defaultdict(list)
-    topics: dict[str, str] = {}
-    questions: dict[str, str] = {}
+    answers: dict[str, list[ScoredAnswer]] = defaultdict(list)
+    questions: dict[str, tuple[str, str, str]] = {}  # key -> question, name in groups, topic
+    groups = _Groups()
     seen: set[tuple[str, str]] = set()
-    first = True
-    for row in rows:
-        if first:
+    for number, row in enumerate(rows):
+        if number == 0:
             require_columns(COUNSEL_CHAT, row.values.keys(), row.source)
-            first = False
         try:
-            answer = clean(text_of(row.values, "answerText"))
-            question = question_of(text_of(row.values, "questionTitle"), text_of(row.values, "questionText"))
-            upvotes, views = number_of(row.values, "upvotes"), number_of(row.values, "views")
+            answer = plain_text(text_of(row.values, "answerText"))
+            title = text_of(row.values, "questionTitle")
+            question = question_of(title, text_of(row.values, "questionText"))
+            upvotes, views = number_of(row.values, "upvotes"), number_of(row.values, "views", least=0)
+            identifier, topic = text_of(row.values, "questionID"), text_of(row.values, "topic")
         except ValueError as error:
-            tally.reject(row.source, str(error))
+            tally.reject_for(row.source, error)
             continue
         if not answer or not question or upvotes is None:
             missing = "answer" if not answer else "question" if not question else "number of upvotes"
             tally.reject(row.source, f"has no {missing}")
             continue
-        group = text_key(clean(text_of(row.values, "questionTitle"))) or text_of(row.values, "questionID")
-        if (group, text_key(answer)) in seen:
-            tally.good += 1
+        tally.good += 1
+        key, title_key = text_key(question), text_key(plain_text(title))
+        names = [f"question {key}", *(f"id {one}" for one in [identifier] if one)]
+        names += [f"title {title_key}"] if title_key else []
+        for name in names[1:]:
+            groups.join(names[0], name)
+        questions.setdefault(key, (question, names[0], plain_text(topic)))
+        if (key, text_key(answer)) in seen:
             tally.leave_out(row.source, "repeats an answer to the same question")
             continue
-        seen.add((group, text_key(answer)))
-        tally.good += 1
-        questions.setdefault(group, question)
-        topics.setdefault(group, text_of(row.values, "topic"))
-        covariates = {} if views is None else {"views": views}
-        answers[group].append((question, ScoredAnswer(answer, upvotes, row.source, covariates)))
-    for group, given in answers.items():
+        seen.add((key, text_key(answer)))
+        answers[key].append(ScoredAnswer(answer, upvotes, row.source, {} if views is None else {"views": views}))
+    for key, (question, name, topic) in questions.items():
         yield from pairs_from_scored(
-            content_id(group),
-            (Message("user", questions[group]),),
-            [answer for _, answer in given],
+            content_id("counsel-chat", groups.root(name)),
+            (Message("user", question),),
+            answers[key],
             min_margin,
-            {"topic": topics[group]},
+            {"topic": topic} if topic else {},
         )
 
 
@@ -89,51 +119,41 @@ def psycho_counsel(
 ) -> Iterator[PreferenceRecord]:
     """Pairs of the schema of `Psychotherapy-LLM/PsychoCounsel-Preference` (arXiv:2502.19731).
 
-    Scores are the seven principles (1-5); the margin is the difference of their means.
+    Scores are the seven principles (1-5, equal weight); the margin is the difference of their means.
 
     Args:
         rows: as read.
         tally: gets rows left out, with the reason.
         min_margin: least difference of the mean scores.
-        exclude_safer_rejected: leave out pairs whose rejected answer is the safer one (else they are flagged in the
+        exclude_safer_rejected: leave out pairs whose rejected answer is rated safer (else they are flagged in the
             metadata as ``rejected_is_safer``).
+
+    Raises:
+        DataError: a column is missing, or too many rows are broken (a rating outside 1-5 breaks a row).
     """
-    names = ColumnMapping(prompt="question", id="prefID")
-    first = True
-    for row in rows:
-        if first:
+    names = ColumnMapping(prompt="question", id="prefID", metadata=("chosen_model", "rejected_model"))
+    for number, row in enumerate(rows):
+        if number == 0:
             require_columns(PSYCHO_COUNSEL, row.values.keys(), row.source)
-            first = False
         try:
-            record = preference_record(row, names, keep=("chosen_model", "rejected_model"))
+            ratings = [number_of(row.values, name, least=1, most=5) for name in RATINGS]
+            if None in ratings:
+                raise ValueError("lacks a rating")
+            record = preference_record(row, names)
         except ValueError as error:
-            tally.reject(row.source, str(error))
+            tally.reject_for(row.source, error)
             continue
-        present = [name for name in PRINCIPLES if name in record.scores_chosen]
-        if not present:
-            tally.reject(row.source, "has no principle scores")
-            continue
-        margin = sum(record.scores_chosen[name] - record.scores_rejected[name] for name in present) / len(present)
-        safer = record.scores_rejected.get("safety", 0.0) > record.scores_chosen.get("safety", 0.0)
         tally.good += 1
-        if margin < min_margin:
-            tally.leave_out(row.source, f"score gap below {min_margin:g}")
-        elif safer and exclude_safer_rejected:
-            tally.leave_out(row.source, "the rejected answer is the safer one")
+        gaps = [record.scores_chosen[name] - record.scores_rejected[name] for name in PRINCIPLES]
+        margin = sum(gaps) / len(gaps)
+        safer = record.scores_rejected["safety"] > record.scores_chosen["safety"]
+        metadata = {**record.metadata, **({"rejected_is_safer": True} if safer else {})}
+        record = replace(record, margin=margin, metadata=metadata)
+        if safer and exclude_safer_rejected:
+            tally.leave_out(row.source, "the rejected answer is rated safer")
+        elif margin < 0:
+            tally.leave_out(row.source, "the rejected answer has the higher mean score")
+        elif reason := undecided(record, min_margin):
+            tally.leave_out(row.source, reason)
         else:
-            yield _with(record, margin, safer)
-
-
-def _with(record: PreferenceRecord, margin: float, safer: bool) -> PreferenceRecord:
-    metadata = {**record.metadata, **({"rejected_is_safer": True} if safer else {})}
-    return replace(record, margin=margin, metadata=metadata, id=record.id)
-
-
-def adapter_for(columns: Sequence[str]) -> str:
-    """The name of the adapter that fits some columns: counsel-chat, psychocounsel or preferences."""
-    present = set(columns)
-    if {"questionTitle", "answerText", "upvotes"} <= present or {"questionID", "answerText"} <= present:
-        return "counsel-chat"
-    if {"question", "chosen", "chosen_empathy_rating"} <= present:
-        return "psychocounsel"
-    return "preferences"
+            yield record

@@ -1,23 +1,22 @@
 """Counseling's data stage: read, adapt, drop duplicates, cap, split; everything left out is written down."""
 
-import json
 import logging
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from domains.counseling.adapters import adapter_for, counsel_chat, psycho_counsel
+from domains.counseling.adapters import AdapterName, adapter_for, counsel_chat, psycho_counsel
+from domains.counseling.deidentify import counseling_deidentify
 from shared.data.columns import ColumnMapping
 from shared.data.preferences import preferences
-from shared.data.reading import iter_rows
-from shared.data.record_files import write_records
-from shared.data.rows import BadRow, RowTally
-from shared.data.split import assign_splits, cap_per_group
-from shared.data.text_keys import text_hash
+from shared.data.preparing import Prepared, SplitSettings, prepare_records, summary_of, write_dropped
+from shared.data.reading import iter_rows, source_digest
+from shared.data.rows import RowTally
+from shared.deidentify.config import DeidentifyConfig, require_deidentification
+from shared.deidentify.deidentifier import Deidentifier
 from shared.durable import write_json
 from shared.errors import DataError
 from shared.recipes import Component
@@ -27,15 +26,20 @@ from shared.stages import StageContext
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "judge", "validation", "test")
+MARGINS = {"preferences": 0.0, "counsel-chat": 1.0, "psychocounsel": 1.0}
+LICENCES = {
+    "counsel-chat": "MIT as its repository states; the texts were scraped",
+    "psychocounsel": "CC BY-NC 4.0",
+}
 
 
 class Fractions(Component):
     """Share of the pairs of each split; scaled to sum to 1."""
 
-    train: float = Field(0.5, gt=0)
-    judge: float = Field(0.2, gt=0)
-    validation: float = Field(0.0, ge=0)
-    test: float = Field(0.3, gt=0)
+    train: float = Field(default=0.5, gt=0)
+    judge: float = Field(default=0.2, gt=0)
+    validation: float = Field(default=0.0, ge=0)
+    test: float = Field(default=0.3, gt=0)
 
 
 class CounselingDataConfig(Component):
@@ -44,30 +48,39 @@ class CounselingDataConfig(Component):
     Attributes:
         adapter: by columns (auto), or named.
         columns: names of the columns of a plain preference file.
-        min_margin: least difference of votes (counsel-chat) or mean scores (PsychoCounsel).
-        exclude_safer_rejected: leave out pairs whose rejected answer is rated safer.
-        max_pairs_per_group: pairs kept of one question.
-        max_pairs: pairs kept in all, by content hash; null keeps all.
-        max_bad_share: share of unreadable rows above which the data are refused.
+        min_margin: least difference of votes (counsel-chat), mean scores (PsychoCounsel) or margin (plain files, where
+            a row has one); null is 1, 1 and above 0.
+        exclude_safer_rejected: leave out PsychoCounsel pairs whose rejected answer is rated safer; else flag them.
+        max_pairs_per_group: pairs kept of one question, by content hash; null keeps all.
+        max_pairs: pairs kept in all, from as many questions as possible; null keeps all.
+        max_prompt_chars: longest prompt kept, in characters; null sets no limit.
+        max_answer_chars: longest answer kept, in characters; null sets no limit.
+        max_bad_share: share of rows without what they need above which the data are refused.
+        max_broken_share: the same for rows that cannot be read (broken JSON, a label outside its range).
         fractions: sizes of the splits.
         split_mode: quota (fractions met) or hash (stable when rows are added).
         split_salt: another value gives another split.
         licence: of the data, as its source states it.
         location: hub data set, set by `--data hub:ID`.
+        deidentify: masking before anything is stored; cannot be switched off without a stated reason.
     """
 
     adapter: Literal["auto", "preferences", "counsel-chat", "psychocounsel"] = "auto"
     columns: ColumnMapping = ColumnMapping()
-    min_margin: float = Field(1.0, gt=0)
+    min_margin: float | None = Field(default=None, ge=0)
     exclude_safer_rejected: bool = True
-    max_pairs_per_group: int | None = Field(6, ge=1)
-    max_pairs: int | None = Field(None, ge=4)
-    max_bad_share: float = Field(0.05, ge=0, le=1)
+    max_pairs_per_group: int | None = Field(default=6, ge=1)
+    max_pairs: int | None = Field(default=None, ge=4)
+    max_prompt_chars: int | None = Field(default=None, ge=1)
+    max_answer_chars: int | None = Field(default=None, ge=1)
+    max_bad_share: float = Field(default=0.05, ge=0, le=1)
+    max_broken_share: float = Field(default=0.0, ge=0, le=1)
     fractions: Fractions = Fractions()
     split_mode: Literal["quota", "hash"] = "quota"
     split_salt: str = "valign"
     licence: str | None = None
     location: str | None = None
+    deidentify: DeidentifyConfig = DeidentifyConfig()
 
 
 def prepare(context: StageContext) -> dict[str, float]:
@@ -76,57 +89,56 @@ def prepare(context: StageContext) -> dict[str, float]:
 
     Raises:
         DataError: unreadable data, wrong columns, no preference at all, or too few questions to split.
+        SystemStateError: a hub data set cannot be fetched, or no space is left.
     """
     config = CounselingDataConfig.model_validate(context.config)
-    location: Any = config.location or context.files["data"]
-    tally = RowTally(config.max_bad_share)
+    require_deidentification(config.deidentify, "counseling")
+    location: str | Path = config.location or context.files["data"]
+    name = location if isinstance(location, str) else location.name
+    tally = RowTally(config.max_bad_share, config.max_broken_share)
     adapter, records = read_preferences(location, config, tally)
-    tally.check()
-    if not records:
-        raise DataError(
-            f"{_name(location)} holds no preference: every pair is tied or below data.min_margin={config.min_margin:g}; "
-            "lower it or give data with clear preferences."
-        )
-    read = len(records)
-    records = _without_duplicates(records, tally)
-    capped = cap_per_group(records, config.max_pairs_per_group)
-    kept_ids = {id(record) for record in capped}
-    for record in records:
-        if id(record) not in kept_ids:
-            tally.leave_out(record.source, f"question has more than {config.max_pairs_per_group} pairs")
-    if config.max_pairs is not None and len(capped) > config.max_pairs:
-        chosen = {id(one) for one in sorted(capped, key=lambda one: text_hash(one.id))[: config.max_pairs]}
-        for record in capped:
-            if id(record) not in chosen:
-                tally.leave_out(record.source, f"more than {config.max_pairs} pairs")
-        capped = [record for record in capped if id(record) in chosen]
-    splits = _split(capped, config, _name(location))
-    for name in SPLITS:
-        write_records(context.out / f"{name}.arrow", splits.get(name, []))
-    _write_dropped(context.out / "dropped.jsonl", [*tally.bad, *tally.left_out])
-    reasons = Counter(row.reason for row in [*tally.bad, *tally.left_out])
+    settings = SplitSettings(
+        fractions={split: getattr(config.fractions, split) for split in SPLITS},
+        salt=config.split_salt,
+        mode=config.split_mode,
+        max_pairs_per_group=config.max_pairs_per_group,
+        max_pairs=config.max_pairs,
+        max_prompt_chars=config.max_prompt_chars,
+        max_answer_chars=config.max_answer_chars,
+    )
+    masker = Deidentifier(counseling_deidentify(config.deidentify))
+    prepared = prepare_records(masker.mask_records(records), context.out, settings, tally)
+    _check(prepared, tally, settings, name)
+    dropped = write_dropped(context.out / "dropped.jsonl", tally)
     summary = {
+        "name": name,
         "adapter": adapter,
-        "licence": config.licence,
-        "name": _name(location),
-        "rows": {"read": tally.good + len(tally.bad), "bad": len(tally.bad)},
-        "pairs": {"read": read, "kept": len(capped)},
-        "splits": {name: _describe(splits.get(name, [])) for name in SPLITS},
-        "dropped": dict(reasons.most_common()),
+        "licence": config.licence or LICENCES.get(adapter),
+        "licence_from": "recipe" if config.licence else "the published data set" if adapter in LICENCES else None,
+        "source_digest": source_digest(location),
+        "split": {"salt": settings.salt, "mode": settings.mode, "fractions": dict(settings.fractions)},
+        "deidentified": masker.report.to_json(),
+        **summary_of(prepared, tally, dropped),
     }
     write_json(context.out / "summary.json", summary)
+    log.info(
+        "%d pairs of %d groups kept, %d rows or pairs left out", prepared.kept, prepared.groups, sum(dropped.values())
+    )
     return {
-        "data/pairs": float(len(capped)),
-        "data/groups": float(len({record.group_id for record in capped})),
+        "data/pairs": float(prepared.kept),
+        "data/groups": float(prepared.groups),
+        "data/components": float(prepared.components),
         "data/bad_rows": float(len(tally.bad)),
-        **{f"data/pairs_{name}": float(len(splits.get(name, []))) for name in SPLITS},
+        "data/left_out": float(len(tally.left_out)),
+        **{f"data/pairs_{split}": float(counts.pairs) for split, counts in prepared.splits.items()},
+        **masker.report.metrics(),
     }
 
 
 def read_preferences(
     location: str | Path, config: CounselingDataConfig, tally: RowTally
-) -> tuple[str, list[PreferenceRecord]]:
-    """(name of the adapter, records) of a location.
+) -> tuple[AdapterName, Iterator[PreferenceRecord]]:
+    """(name of the adapter, stream of records) of a location; the stream ends with `tally.check`.
 
     Raises:
         DataError: as the readers and adapters raise it.
@@ -135,69 +147,40 @@ def read_preferences(
     first = next(rows, None)
     if first is None:
         tally.check()
-        raise DataError(f"{_name(location)} holds no row that can be read: see the reasons above.")
-    adapter = adapter_for(list(first.values)) if config.adapter == "auto" else config.adapter
-    everything: Iterator[Any] = chain([first], rows)
+        raise DataError(f"{location if isinstance(location, str) else location.name} holds no row that can be read.")
+    adapter: AdapterName = adapter_for(first.values) if config.adapter == "auto" else config.adapter
+    margin = MARGINS[adapter] if config.min_margin is None else config.min_margin
+    everything = chain([first], rows)
     if adapter == "counsel-chat":
-        return adapter, list(counsel_chat(everything, tally, config.min_margin))
-    if adapter == "psychocounsel":
-        return adapter, list(psycho_counsel(everything, tally, config.min_margin, config.exclude_safer_rejected))
-    return adapter, list(preferences(everything, tally, config.columns, keep=("topic",)))
+        records = counsel_chat(everything, tally, margin)
+    elif adapter == "psychocounsel":
+        records = psycho_counsel(everything, tally, margin, config.exclude_safer_rejected)
+    else:
+        records = preferences(everything, tally, config.columns, margin)
+    return adapter, _checked(records, tally)
 
 
-def _name(location: str | Path) -> str:
-    return location.name if isinstance(location, Path) else location
+def _checked(records: Iterator[PreferenceRecord], tally: RowTally) -> Iterator[PreferenceRecord]:
+    yield from records
+    tally.check()
 
 
-def _without_duplicates(records: Sequence[PreferenceRecord], tally: RowTally) -> list[PreferenceRecord]:
-    seen: set[tuple[int, int, int]] = set()
-    kept = []
-    ids: set[str] = set()
-    for record in records:
-        key = text_hash(record.prompt_text()), text_hash(record.chosen), text_hash(record.rejected)
-        if key in seen:
-            tally.leave_out(record.source, "repeats an earlier pair")
-            continue
-        if record.id in ids:
-            raise DataError(f"{record.source}: the id {record.id!r} stands in an earlier row too: make ids unique.")
-        seen.add(key)
-        ids.add(record.id)
-        kept.append(record)
-    return kept
-
-
-def _split(records: list[PreferenceRecord], config: CounselingDataConfig, name: str) -> dict[str, list[PreferenceRecord]]:
-    groups = {record.group_id for record in records}
-    if len(groups) < 2:
+def _check(prepared: Prepared, tally: RowTally, settings: SplitSettings, name: str) -> None:
+    if not prepared.kept:
+        why = f" (the first: {tally.left_out[0].source}: {tally.left_out[0].reason})" if tally.left_out else ""
+        raise DataError(
+            f"{name} holds no preference: every pair is tied or left out{why}; give data with clear preferences "
+            "or lower data.min_margin."
+        )
+    if prepared.groups < 2:
         raise DataError(
             f"{name} holds one question (group) only: held-out evaluation needs several; give more questions, or "
             "another group_id column."
         )
-    fractions = {name: getattr(config.fractions, name) for name in SPLITS}
-    splits = assign_splits(records, fractions, config.split_salt, config.split_mode)
-    for wanted in ("train", "judge", "test"):
-        if not splits[wanted]:
+    for split, share in settings.fractions.items():
+        if share > 0 and not prepared.splits[split].pairs:
             raise DataError(
-                f"{name} has too few separate questions ({len(groups)}) for the splits: {wanted!r} is empty; give more "
-                "questions or change data.fractions."
+                f"{name} has too few separate questions for the splits: {prepared.groups} groups make "
+                f"{prepared.components} without a text in common, and {split!r} is empty; give more questions, "
+                "or change data.fractions."
             )
-    return splits
-
-
-def _describe(records: Sequence[PreferenceRecord]) -> dict[str, Any]:
-    def words(texts: Sequence[str]) -> float | None:
-        return round(sum(len(text.split()) for text in texts) / len(texts), 1) if texts else None
-
-    return {
-        "pairs": len(records),
-        "groups": len({record.group_id for record in records}),
-        "words_prompt": words([record.prompt_text() for record in records]),
-        "words_chosen": words([record.chosen for record in records]),
-        "words_rejected": words([record.rejected for record in records]),
-    }
-
-
-def _write_dropped(path: Path, rows: Sequence[BadRow]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps({"source": row.source, "reason": row.reason}) + "\n")

@@ -155,7 +155,8 @@ def _write_measured(
     def measured(name: str, members: Sequence[str]) -> Measured:
         outcomes = [pair_outcomes_of(logps[one], logps["base"], beta) for one in members]
         items = {
-            f"eval/{metric}": ItemValues.of(ids, groups, np.stack([one[metric] for one in outcomes])) for metric in GATED
+            f"eval/{metric}": ItemValues.of(ids, groups, np.stack([one[metric] for one in outcomes]))
+            for metric in GATED
         }
         items["eval/judge_score"] = ItemValues.of(prompt_ids, prompt_groups, np.stack([scores[one] for one in members]))
         return Measured(name, items, data_licence=summary.get("licence"), measured_with=conditions)

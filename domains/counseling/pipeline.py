@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from domains.counseling import card, data, evaluate, report
+from domains.counseling.lint import lint_data
 from domains.counseling.recipe import CounselingRecipe
 from shared.domain import Domain, PipelineRequest, Policy
 from shared.evaluation.policy_stage import measure_policy
@@ -25,11 +26,16 @@ RUN = ("torch", "transformers", "peft")
 
 
 def build(request: PipelineRequest) -> list[Stage]:
-    """data -> reward, judge -> reference -> align (each seed) -> policies measured -> eval -> gate -> card."""
+    """data, lint -> reward, judge -> reference -> align (each seed) -> policies measured -> eval -> gate -> card."""
     recipe: CounselingRecipe = request.recipe
     values = to_values(recipe)
     common = {"prompt": values["prompt"], "precision": values["precision"]}
-    stages = [_data(request, values), _scorer("reward", "train", values), _scorer("judge", "judge", values)]
+    stages = [
+        _data(request, values),
+        _lint(request, recipe, values),
+        _scorer("reward", "train", values),
+        _scorer("judge", "judge", values),
+    ]
     trained = {} if request.only_evaluate else {f"seed-{seed}": f"align/seed-{seed}" for seed in recipe.align.seeds}
     if trained:
         training = {**common, "max_length": values["align"]["max_length"]}
@@ -117,7 +123,21 @@ def _data(request: PipelineRequest, values: Mapping[str, Any]) -> Stage:
     if request.location:
         config["location"] = request.location
     files_read = {"data": request.data} if request.data is not None else {}
-    return Stage("data", data.prepare, config=config, files=files_read, libraries=("pyarrow",))
+    return Stage("data", data.prepare, config=config, files=files_read, libraries=("pyarrow", "spacy"))
+
+
+def _lint(request: PipelineRequest, recipe: CounselingRecipe, values: Mapping[str, Any]) -> Stage:
+    prepared = _data(request, values)
+    config = {**values["lint"], "prompt": values["prompt"], "max_length": values["align"]["max_length"]}
+    return Stage(
+        "lint",
+        lint_data,
+        config={"lint": config, "data": dict(prepared.config)},
+        inputs={"data": "data"},
+        files=dict(prepared.files),
+        models={"base": recipe.model},
+        libraries=("pyarrow", "py3langid", "rensa", "scikit-learn"),
+    )
 
 
 def _data_name(request: PipelineRequest) -> str:

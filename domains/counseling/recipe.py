@@ -7,6 +7,7 @@ from pydantic import Field
 from domains.counseling.data import CounselingDataConfig
 from shared.gate import GateConfig, GuardConfig
 from shared.generation import GenerationConfig
+from shared.lint.config import LintConfig
 from shared.prompts import PromptFormat
 from shared.recipes import Component
 from shared.training.config import DpoConfig, RewardConfig
@@ -17,7 +18,7 @@ Precision = Literal["auto", "float32", "bf16"]
 class ScorerRecipe(Component):
     """A Bradley-Terry scorer: its body and its training."""
 
-    body: str = Field("smollm2-135m-instruct", description="Model reference of the body: causal LM or encoder")
+    body: str = Field(default="smollm2-135m-instruct", description="Model reference of the body: causal LM or encoder")
     training: RewardConfig = RewardConfig()
     seed: int = 0
 
@@ -25,24 +26,25 @@ class ScorerRecipe(Component):
 class AlignRecipe(DpoConfig):
     """DPO, once for every seed; the first seed's model is the one that may be registered."""
 
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
 
 
 class EvaluateRecipe(Component):
     """What is measured on held-out groups."""
 
     sampling: GenerationConfig = GenerationConfig()
-    prompts: int = Field(24, ge=2, description="Held-out prompts answered by every model")
-    kl_prompts: int = Field(8, ge=0, description="Prompts sampled at temperature 1 for the KL to the reference")
-    kl_tokens: int = Field(48, ge=1)
-    examples: int = Field(6, ge=0, description="Examples shown in the report")
-    max_length: int = Field(512, ge=32)
+    prompts: int = Field(default=24, ge=2, description="Held-out prompts answered by every model")
+    kl_prompts: int = Field(default=8, ge=0, description="Prompts sampled at temperature 1 for the KL to the reference")
+    kl_tokens: int = Field(default=48, ge=1)
+    examples: int = Field(default=6, ge=0, description="Examples shown in the report")
+    max_length: int = Field(default=512, ge=32)
 
 
 class CounselingRecipe(Component):
     """The whole recipe."""
 
     data: CounselingDataConfig = CounselingDataConfig()
+    lint: LintConfig = LintConfig(languages=("en",))
     model: str = "smollm2-135m-instruct"
     prompt: PromptFormat = PromptFormat()
     precision: Precision = "auto"

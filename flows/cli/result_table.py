@@ -16,7 +16,9 @@ def print_result(record: dict[str, Any]) -> None:
         value = row["value"]
         shown = console.number(value) if isinstance(value, float) else str(value)
         rows.append((row["name"], shown, interval, row.get("n", ""), row.get("note", "")))
-    console.table(f"{record['run_id']} ({record['status']})", ("", "value", "95 % interval", "n", ""), rows, right=(1, 2, 3))
+    console.table(
+        f"{record['run_id']} ({record['status']})", ("", "value", "95 % interval", "n", ""), rows, right=(1, 2, 3)
+    )
     decision = record.get("decision")
     if decision:
         verdict = "promoted" if decision["promoted"] else "not promoted"

@@ -51,6 +51,17 @@ def run(
 
 def start(domain: str, request: Any, *, dry_run: bool, as_json: bool) -> dict[str, Any] | None:
     """Runs (or plans) a request and prints its result; None after a dry run."""
+    try:
+        return _start(domain, request, dry_run=dry_run, as_json=as_json)
+    except KeyboardInterrupt:
+        # Here and not in `main`: the command's framework turns it into an exit code and says nothing.
+        console.err.print(
+            "Interrupted: finished stages and checkpoints are kept; run the same command to continue.", soft_wrap=True
+        )
+        raise typer.Exit(130) from None
+
+
+def _start(domain: str, request: Any, *, dry_run: bool, as_json: bool) -> dict[str, Any] | None:
     from flows.environment import prepare_environment
 
     prepare_environment()
@@ -64,7 +75,9 @@ def start(domain: str, request: Any, *, dry_run: bool, as_json: bool) -> dict[st
 
     with console.stage_display(quiet=as_json) as display:
         if not as_json:
-            console.err.print(f"{domain}: run {prepared.run_id}, recipe {prepared.recipe_path.stem}, data {prepared.data_name}")
+            console.err.print(
+                f"{domain}: run {prepared.run_id}, recipe {prepared.recipe_path.stem}, data {prepared.data_name}"
+            )
         record = run_flow(domain, request, display.announce, display.advance)
     if as_json:
         console.print_json(record)
@@ -82,9 +95,7 @@ def _plan(domain: str, request: Any, as_json: bool) -> None:
     from shared.store import Store
 
     prepared = prepare(domain, request)
-    executor = Executor(
-        Store(store_folder()), fresh=request.fresh, accept_code_change=request.accept_code_change
-    )
+    executor = Executor(Store(store_folder()), fresh=request.fresh, accept_code_change=request.accept_code_change)
     planned = executor.plan(prepared.stages)
     if as_json:
         stages = [{"stage": one.name, "status": one.status, "why": one.why, "key": one.key} for one in planned]

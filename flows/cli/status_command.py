@@ -31,5 +31,7 @@ def status(
         decision = record.get("decision")
         gate = "-" if not decision else "promoted" if decision["promoted"] else "not promoted"
         stages = f"{len(record['stages'])} stages"
-        rows.append((record["run_id"], record["status"], when, record["data"]["name"], record["recipe"]["name"], stages, gate))
+        rows.append(
+            (record["run_id"], record["status"], when, record["data"]["name"], record["recipe"]["name"], stages, gate)
+        )
     console.table("Runs", ("run", "status", "when", "data", "recipe", "done", "gate"), rows)

@@ -61,14 +61,18 @@ def verify(as_json: JsonOption = False) -> None:
     else:
         for one in damaged:
             console.out.print(f"damaged: {one['problem']}", markup=False)
-        console.out.print(f"{whole} whole, {len(damaged)} damaged" + (" (built again when next needed)" if damaged else ""))
+        console.out.print(
+            f"{whole} whole, {len(damaged)} damaged" + (" (built again when next needed)" if damaged else "")
+        )
     if damaged:
         raise typer.Exit(4)
 
 
 @app.command("gc")
 def gc(
-    days: Annotated[float, typer.Option("--older-than", min=0, help="Keep what is younger than this many days.")] = 30.0,
+    days: Annotated[
+        float, typer.Option("--older-than", min=0, help="Keep what is younger than this many days.")
+    ] = 30.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -80,7 +84,8 @@ def gc(
         console.print_json(removed)
         return
     verb = "would free" if dry_run else "freed"
-    console.out.print(f"{len(removed['artifacts'])} artifacts and {removed['leftovers']} leftovers; {verb} {removed['megabytes']:.1f} MB")
+    counts = f"{len(removed['artifacts'])} artifacts and {removed['leftovers']} leftovers"
+    console.out.print(f"{counts}; {verb} {removed['megabytes']:.1f} MB")
 
 
 @app.command("lineage")

@@ -24,4 +24,4 @@ def ui(
         return
     console.err.print(f"MLflow: http://127.0.0.1:{port}  (end with Ctrl-C)")
     sys.stderr.flush()
-    os.execv(command[0], command)  # noqa: S606 - our own interpreter, fixed arguments
+    os.execv(command[0], command)

@@ -42,6 +42,7 @@ def arrow_rows(path: Path, name: str) -> Iterator[Row]:
     try:
         with pa.memory_map(str(path)) as file:
             for batch in _batches(file):
+                batch.validate(full=True)  # offsets of a damaged file may point outside its memory
                 for start in range(0, batch.num_rows, ROWS_PER_BATCH):
                     for values in batch.slice(start, ROWS_PER_BATCH).to_pylist():
                         number += 1

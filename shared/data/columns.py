@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.data.rows import InvalidValue
+from shared.data.rows import InvalidValueError
 from shared.errors import DataError
 
 
@@ -53,9 +53,7 @@ class ColumnMapping(BaseModel):
         """Columns whose names differ from the defaults: those must be there."""
         fields = type(self).model_fields
         return [
-            getattr(self, name)
-            for name in fields
-            if name != "metadata" and getattr(self, name) != fields[name].default
+            getattr(self, name) for name in fields if name != "metadata" and getattr(self, name) != fields[name].default
         ]
 
 
@@ -82,13 +80,13 @@ def checked_text(value: str, name: str) -> str:
     """A text without NUL characters and outer white space.
 
     Raises:
-        InvalidValue: it holds half of a surrogate pair, which cannot be written as UTF-8.
+        InvalidValueError: it holds half of a surrogate pair, which cannot be written as UTF-8.
     """
     if not value.isascii():
         try:
             value.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise InvalidValue(f"column {name!r} holds half of a surrogate pair, which is no character") from error
+            raise InvalidValueError(f"column {name!r} holds half of a surrogate pair, which is no character") from error
     return value.replace("\0", "").strip()
 
 
@@ -96,7 +94,7 @@ def text_of(values: Mapping[str, Any], name: str) -> str:
     """A column's text, stripped; empty where it is missing or null.
 
     Raises:
-        InvalidValue: the value is neither text nor a number.
+        InvalidValueError: the value is neither text nor a number.
     """
     value = values.get(name)
     if value is None:
@@ -106,14 +104,16 @@ def text_of(values: Mapping[str, Any], name: str) -> str:
     if isinstance(value, float) and math.isnan(value):
         return ""  # how data frames write a missing text
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidValue(f"column {name!r} holds a {type(value).__name__}, not text")
+        raise InvalidValueError(f"column {name!r} holds a {type(value).__name__}, not text")
     try:
         return str(value)
     except ValueError as error:
-        raise InvalidValue(f"column {name!r} holds a number with too many digits") from error
+        raise InvalidValueError(f"column {name!r} holds a number with too many digits") from error
 
 
-def number_of(values: Mapping[str, Any], name: str, least: float | None = None, most: float | None = None) -> float | None:
+def number_of(
+    values: Mapping[str, Any], name: str, least: float | None = None, most: float | None = None
+) -> float | None:
     """A column's number, None where it is missing, null or empty.
 
     Args:
@@ -123,7 +123,7 @@ def number_of(values: Mapping[str, Any], name: str, least: float | None = None, 
         most: largest value allowed.
 
     Raises:
-        InvalidValue: the value is no finite number, or outside its range.
+        InvalidValueError: the value is no finite number, or outside its range.
     """
     value = values.get(name)
     if value is None or (isinstance(value, str) and not value.strip()):
@@ -133,13 +133,13 @@ def number_of(values: Mapping[str, Any], name: str, least: float | None = None, 
             raise TypeError
         number = float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidValue(f"column {name!r} holds no number") from error
+        raise InvalidValueError(f"column {name!r} holds no number") from error
     if not math.isfinite(number):
-        raise InvalidValue(f"column {name!r} holds no finite number")
+        raise InvalidValueError(f"column {name!r} holds no finite number")
     if least is not None and number < least:
-        raise InvalidValue(f"column {name!r} is below its least value {least:g}")
+        raise InvalidValueError(f"column {name!r} is below its least value {least:g}")
     if most is not None and number > most:
-        raise InvalidValue(f"column {name!r} is above its greatest value {most:g}")
+        raise InvalidValueError(f"column {name!r} is above its greatest value {most:g}")
     return number
 
 
@@ -147,18 +147,18 @@ def numbers_of(values: Mapping[str, Any], name: str) -> dict[str, float]:
     """A column that holds an object of numbers (or its JSON text); empty where it is missing or null.
 
     Raises:
-        InvalidValue: it holds something else.
+        InvalidValueError: it holds something else.
     """
     value = values.get(name)
     if isinstance(value, str) and value.strip():
         try:
             value = json.loads(value)
         except (ValueError, RecursionError) as error:
-            raise InvalidValue(f"column {name!r} holds no object of numbers") from error
+            raise InvalidValueError(f"column {name!r} holds no object of numbers") from error
     if value is None or value == "":
         return {}
     if not isinstance(value, Mapping):
-        raise InvalidValue(f"column {name!r} holds no object of numbers")
+        raise InvalidValueError(f"column {name!r} holds no object of numbers")
     found = {checked_text(str(key), name): number_of(value, key) for key in value}
     return {key: number for key, number in found.items() if number is not None}
 
@@ -167,7 +167,7 @@ def scalar_of(values: Mapping[str, Any], name: str) -> str | float | int | bool 
     """A column's value as metadata: a text, a number, a truth value, or None.
 
     Raises:
-        InvalidValue: a text that is no Unicode.
+        InvalidValueError: a text that is no Unicode.
     """
     value = values.get(name)
     if isinstance(value, str):

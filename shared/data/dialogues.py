@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.data.columns import checked_text
-from shared.data.rows import InvalidValue
+from shared.data.rows import InvalidValueError
 from shared.records import Message
 
 Dialogue = tuple[Message, ...]
@@ -51,21 +51,21 @@ def read_dialogue(value: Any, name: str) -> Dialogue:
         name: the column, for errors.
 
     Raises:
-        InvalidValue: no conversation, or a turn without a known role and a text.
+        InvalidValueError: no conversation, or a turn without a known role and a text.
     """
     turns = as_turns(value)
     if turns is None:
         if not isinstance(value, str):
-            raise InvalidValue(f"column {name!r} holds no conversation")
+            raise InvalidValueError(f"column {name!r} holds no conversation")
         return _joined(_from_text(value, name))
     read = []
     for turn in turns:
         if not isinstance(turn, Mapping):
-            raise InvalidValue(f"column {name!r} holds a turn that is no object")
+            raise InvalidValueError(f"column {name!r} holds a turn that is no object")
         role = ROLES.get(str(turn.get("role", turn.get("from"))).lower())
         content = _content(turn.get("content", turn.get("value")))
         if role is None or content is None:
-            raise InvalidValue(f"column {name!r} holds a turn without a known role and text")
+            raise InvalidValueError(f"column {name!r} holds a turn without a known role and text")
         read.append(Message(role, checked_text(content, name)))  # pyright: ignore[reportArgumentType]
     return _joined(read)
 
@@ -96,7 +96,7 @@ def _content(value: Any) -> str | None:
 def _from_text(text: str, name: str) -> list[Message]:
     marks = list(TURN.finditer(text))
     if not marks or marks[0].start() != 0:
-        raise InvalidValue(f"column {name!r} holds no dialogue of Human and Assistant turns")
+        raise InvalidValueError(f"column {name!r} holds no dialogue of Human and Assistant turns")
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     return [
         Message("user" if mark.group(1) == "Human" else "assistant", checked_text(text[mark.end() : end], name))

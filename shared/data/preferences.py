@@ -13,7 +13,7 @@ from typing import Any
 
 from shared.data.columns import ColumnMapping, number_of, numbers_of, require_columns, scalar_of, text_of
 from shared.data.dialogues import Dialogue, is_dialogue, read_dialogue, split_common
-from shared.data.rows import InvalidValue, Row, RowTally
+from shared.data.rows import InvalidValueError, Row, RowTally
 from shared.data.text_keys import text_key
 from shared.records import Message, PreferenceRecord, Votes, content_id
 
@@ -79,7 +79,7 @@ def preference_record(row: Row, names: ColumnMapping, keep: Sequence[str] = ()) 
     """A record from one row.
 
     Raises:
-        InvalidValue: a value has the wrong type or is outside its range.
+        InvalidValueError: a value has the wrong type or is outside its range.
         ValueError: a text is missing. The message says which, and never quotes a value.
     """
     values = row.values
@@ -172,7 +172,9 @@ def _with_turns(prompt: Dialogue, turns: Dialogue) -> Dialogue:
 def _scores(values: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
     chosen = numbers_of(values, "chosen_scores")
     rejected = numbers_of(values, "rejected_scores")
-    pairs = [(match.group(1), *_both(match.group(1), "_rating")) for one in values if (match := RATING.fullmatch(str(one)))]
+    pairs = [
+        (match.group(1), *_both(match.group(1), "_rating")) for one in values if (match := RATING.fullmatch(str(one)))
+    ]
     pairs += [("overall", *both) for both in OVERALL if both[0] in values and both[1] in values]
     for name, one, other in pairs:
         first, second = number_of(values, one), number_of(values, other)
@@ -206,7 +208,7 @@ def _covariates(values: Mapping[str, Any], names: ColumnMapping) -> tuple[dict[s
         one, other = _both(name)
         try:
             first, second = number_of(values, one), number_of(values, other)
-        except InvalidValue:
+        except InvalidValueError:
             continue  # a text about each side: no covariate
         if first is not None and second is not None:
             chosen[name], rejected[name] = first, second
@@ -219,5 +221,5 @@ def _votes(values: Mapping[str, Any], names: ColumnMapping) -> Votes | None:
     if chosen is None or rejected is None:
         return None
     if any(count is not None and count != int(count) for count in (chosen, rejected, ties)):
-        raise InvalidValue("has votes that are no whole numbers")
+        raise InvalidValueError("has votes that are no whole numbers")
     return Votes(int(chosen), int(rejected), int(ties or 0))

@@ -1,7 +1,8 @@
 """Preference records as Arrow IPC files: written in batches, read memory-mapped, batch by batch."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -11,9 +12,12 @@ from shared.errors import DataError
 from shared.records import Message, PreferenceRecord, Votes
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 ROWS_PER_BATCH = 1_000
+CHARACTERS_PER_BATCH = 2_000_000  # so that a thousand long documents do not pile up in memory
 _NUMBERS = ("scores_chosen", "scores_rejected", "covariates_chosen", "covariates_rejected")
 _PLAIN = ("id", "group_id", "source", "chosen", "rejected", "margin", "weight", "context", "rationale")
 
@@ -67,7 +71,7 @@ def _record(row: Mapping[str, Any]) -> PreferenceRecord:
 
 
 class RecordWriter:
-    """Writes records one at a time; `ROWS_PER_BATCH` of them are in memory. A context manager.
+    """Writes records one at a time; a batch of them is in memory. A context manager.
 
     Raises:
         SystemStateError: no space is left, or the file cannot be written.
@@ -77,7 +81,9 @@ class RecordWriter:
         import pyarrow as pa
 
         self.count = 0
-        self._path, self._schema, self._waiting = path, record_schema(), []
+        self._path, self._schema = path, record_schema()
+        self._waiting: list[dict[str, Any]] = []
+        self._characters = 0
         with disk_errors(path):
             self._file = pa.OSFile(str(path), "wb")
             self._writer = pa.ipc.new_file(self._file, self._schema)
@@ -86,7 +92,8 @@ class RecordWriter:
         """Adds one record. Raises SystemStateError as the class."""
         self._waiting.append(_row(record))
         self.count += 1
-        if len(self._waiting) >= ROWS_PER_BATCH:
+        self._characters += sum(len(text) for _, text in record.texts())
+        if len(self._waiting) >= ROWS_PER_BATCH or self._characters >= CHARACTERS_PER_BATCH:
             self._flush()
 
     def _flush(self) -> None:
@@ -95,12 +102,14 @@ class RecordWriter:
         if self._waiting:
             with disk_errors(self._path):
                 self._writer.write_batch(pa.RecordBatch.from_pylist(self._waiting, schema=self._schema))
-            self._waiting = []
+            self._waiting, self._characters = [], 0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         with disk_errors(self._path):
             try:
                 if kind is None:
@@ -139,11 +148,50 @@ def iter_records(path: Path) -> Iterator[PreferenceRecord]:
             if reader.schema != record_schema():
                 raise DataError(f"{path} has other columns than a record file: run the data stage again.")
             for index in range(reader.num_record_batches):
-                yield from map(_record, reader.get_batch(index).to_pylist())
+                batch = reader.get_batch(index)
+                batch.validate(full=True)  # offsets of a damaged file may point outside its memory
+                yield from map(_record, batch.to_pylist())
     except FileNotFoundError as error:
         raise DataError(f"{path} is not there: run the data stage again.") from error
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         raise DataError(f"{path} is no record file ({error}): run the data stage again.") from error
+
+
+def deal_records(path: Path, targets: Sequence[Path], target_of: "NDArray[np.int64]") -> Iterator[tuple[int, str]]:
+    """Copies the records of one file to several, in their order, without unpacking them.
+
+    Args:
+        path: a record file.
+        targets: files to write; those that get no record are written too.
+        target_of: number of each record's target, -1 for none. [records]
+
+    Yields:
+        (number, source) of every record without a target; the files are whole once this is exhausted.
+
+    Raises:
+        SystemStateError: no space is left.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    schema = record_schema()
+    with ExitStack() as stack:
+        stack.enter_context(disk_errors(path))
+        reader = pa.ipc.open_file(stack.enter_context(pa.memory_map(str(path))))
+        files = [stack.enter_context(pa.OSFile(str(target), "wb")) for target in targets]
+        writers = [stack.enter_context(pa.ipc.new_file(file, schema)) for file in files]
+        start = 0
+        for index in range(reader.num_record_batches):
+            batch = reader.get_batch(index)
+            wanted = target_of[start : start + batch.num_rows]
+            for number, writer in enumerate(writers):
+                rows = np.flatnonzero(wanted == number)
+                if len(rows):
+                    writer.write_batch(batch.take(pa.array(rows)))
+            left = np.flatnonzero(wanted < 0)
+            sources = batch.column("source").take(pa.array(left)).to_pylist()
+            yield from zip((start + left).tolist(), sources, strict=True)
+            start += batch.num_rows
 
 
 def read_records(path: Path) -> list[PreferenceRecord]:

@@ -22,7 +22,7 @@ class BadRow:
     reason: str
 
 
-class InvalidValue(ValueError):
+class InvalidValueError(ValueError):
     """A value that contradicts its column: wrong type, no number, outside its range. Such a row counts as broken."""
 
 
@@ -73,8 +73,8 @@ class RowTally:
             self.check()
 
     def reject_for(self, source: str, error: ValueError) -> None:
-        """Notes a bad row whose values raised `error`; an `InvalidValue` makes it a broken one. Raises as `reject`."""
-        self.reject(source, str(error), broken=isinstance(error, InvalidValue))
+        """Notes a bad row whose values raised `error`; an `InvalidValueError` makes it a broken one."""
+        self.reject(source, str(error), broken=isinstance(error, InvalidValueError))
 
     def leave_out(self, source: str, reason: str) -> None:
         """Notes a sound row that is not used (a duplicate, below a threshold); it is no fault of the data."""

@@ -35,7 +35,9 @@ def text_lines(path: Path, name: str) -> Iterator[str]:
             while raw := file.readline(LONGEST_LINE + 1):
                 number += 1
                 if len(raw) > LONGEST_LINE:
-                    raise DataError(f"{name}:{number} is a line of more than 64 MiB: give a text file with one row a line.")
+                    raise DataError(
+                        f"{name}:{number} is a line of more than 64 MiB: give a text file with one row a line."
+                    )
                 if number == 1:
                     if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or raw[:400].count(0) > len(raw[:400]) // 4:
                         raise DataError(f"{name} is UTF-16 or binary, not UTF-8: save it as UTF-8 text.")
@@ -52,7 +54,9 @@ def text_lines(path: Path, name: str) -> Iterator[str]:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{name} is a damaged .gz file ({error}): copy it again.") from error
     except OSError as error:
-        raise DataError(f"{name} cannot be read ({error.strerror or error}): check the file and its permissions.") from error
+        raise DataError(
+            f"{name} cannot be read ({error.strerror or error}): check the file and its permissions."
+        ) from error
 
 
 def csv_rows(path: Path, name: str, tally: RowTally, tabs: bool = False) -> Iterator[Row]:

@@ -115,9 +115,7 @@ stormy sue sullivan summer sunny sunshine sydney tad tatum temperance terra tige
 treasure trinity trip trish true tucker ty tyra unity val velvet victor vi vic violet virginia wade walker
 ward warren webb wells west will willow winter wolf woody worth young zen zion wei van minh kai long song
 ming chance
-""") - _words(
-    "tony toni josh ken kim stella gloria heather sean maggie brad reggie robbie trish ebony eden marina"
-)
+""") - _words("tony toni josh ken kim stella gloria heather sean maggie brad reggie robbie trish ebony eden marina")
 GIVEN_NAMES |= _words("tony josh ken kim heather toni maggie robbie trish")
 
 # Surnames frequent enough to follow a given name even where they are words.

@@ -57,17 +57,11 @@ class DeidentifyReport:
             said.append(f"De-identification was off ({reason}): the data are stored as they were given.")
             return said
         if not self.config.names_by_model:
-            said.append(
-                "Names were found by patterns only (titles, signatures, `my name is`): most names remain."
-            )
+            said.append("Names were found by patterns only (titles, signatures, `my name is`): most names remain.")
         others = [language for language in self.config.languages if language != "en"]
         if others:
-            said.append(
-                f"In {', '.join(others)} only patterns were applied: names in these languages remain."
-            )
-        said.append(
-            "Masking is incomplete by nature: see the measured recall. Masked data are not anonymous data."
-        )
+            said.append(f"In {', '.join(others)} only patterns were applied: names in these languages remain.")
+        said.append("Masking is incomplete by nature: see the measured recall. Masked data are not anonymous data.")
         return said
 
     def to_json(self) -> dict[str, Any]:

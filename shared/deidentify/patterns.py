@@ -62,7 +62,8 @@ _VERSION = re.compile(r"(?:\bv|version|firmware|release|build)\s*$", re.IGNORECA
 SSN = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")
 ID_LABELLED = re.compile(
     r"\b(?:SSN|social security|MRN|MR#|medical record|patient id|member id|policy|passport|"
-    r"driver['’]?s?['’]? licen[cs]e|licen[cs]e|lic|NPI|DEA|NHS|account|acct|claim|case file|student id|employee id|tax id|EIN|IBAN)\b"
+    r"driver['’]?s?['’]? licen[cs]e|licen[cs]e|lic|"
+    r"NPI|DEA|NHS|account|acct|claim|case file|student id|employee id|tax id|EIN|IBAN)\b"
     r"(?:\s*(?:number|no|num|id|is|was)\b)*[\s.:#=]{0,4}((?=[A-Z-]*\d)[A-Z]{0,5}-?\d[A-Z\d-]{3,30})(?!\w)",
     re.IGNORECASE,
 )
@@ -75,9 +76,7 @@ STREET = re.compile(
 )
 PO_BOX = re.compile(r"\bP\.?\s?O\.?\s?Box\s+\d{1,7}\b", re.IGNORECASE)
 ZIP = re.compile(rf"\b(?:{_STATE})\s+\d{{5}}(?:-\d{{4}})?\b|(?<![\w-])\d{{5}}-\d{{4}}(?![\w-])")
-ZIP_LABELLED = re.compile(
-    r"\b(?:zip|postal|post)\s?-?(?:code)?(?:\s+is)?[:\s]\s*(\d{5}(?:-\d{4})?)\b", re.IGNORECASE
-)
+ZIP_LABELLED = re.compile(r"\b(?:zip|postal|post)\s?-?(?:code)?(?:\s+is)?[:\s]\s*(\d{5}(?:-\d{4})?)\b", re.IGNORECASE)
 HANDLE = re.compile(r"(?<![\w@./+-])@[A-Za-z_][\w.]{1,28}\w(?![\w@])")
 HANDLE_LABELLED = re.compile(
     r"\b(?:instagram|insta|ig|snapchat|snap|twitter|tiktok|discord|kik|telegram|skype|reddit)\b"
@@ -227,9 +226,7 @@ PATTERN_RULES: tuple[PatternRule, ...] = (
     PatternRule("url-bare", "URL", URL_BARE, _URL_HINT.search, _is_host, score=0.8, strip=".,;:!?*"),
     PatternRule("url-www", "URL", URL_BARE, lambda text: "www." in text or "WWW." in text, strip=".,;:!?*"),
     PatternRule("email", "EMAIL", EMAIL, _has_at, strip="."),
-    PatternRule(
-        "email-spelled", "EMAIL", EMAIL_SPELLED, contains(" dot ", "(dot)", "[dot]", "{dot}"), score=0.7
-    ),
+    PatternRule("email-spelled", "EMAIL", EMAIL_SPELLED, contains(" dot ", "(dot)", "[dot]", "{dot}"), score=0.7),
     PatternRule("handle", "HANDLE", HANDLE, _has_at, score=0.8),
     PatternRule(
         "handle-labelled",
@@ -248,9 +245,7 @@ PATTERN_RULES: tuple[PatternRule, ...] = (
             "ig:",
             "ig is",
         ),
-        accept=lambda text, start, end: (
-            any(c in "0123456789_.#" for c in text[start:end]) or text[start - 1] in ":=@"
-        ),
+        accept=lambda text, start, end: any(c in "0123456789_.#" for c in text[start:end]) or text[start - 1] in ":=@",
         score=0.6,
     ),
     PatternRule("reddit-user", "HANDLE", REDDIT_USER, lambda text: "u/" in text, score=0.7),

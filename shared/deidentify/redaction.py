@@ -28,9 +28,7 @@ _LABELLED = re.compile(
 )
 _BEARER = re.compile(r"\bBearer\s+([\w.~+/=-]{12,})", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]*:[^\s/@]+@[^\s\"'<>]*", re.IGNORECASE)
-_PRIVATE_KEY = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
-)
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _HEX = re.compile(r"(?<![\w/-])[0-9a-fA-F]{32,}(?![\w-])")
 _BASE64 = re.compile(r"(?<![\w+/=-])(?=[A-Za-z0-9+/_-]*\d)[A-Za-z0-9+/_-]{32,}={0,2}(?![\w+/-])")
 
@@ -78,12 +76,7 @@ def _is_random(text: str, start: int, end: int) -> bool:
     upper = sum(character.isupper() for character in value)
     lower = sum(character.islower() for character in value)
     digits = sum(character.isdigit() for character in value)
-    return (
-        upper >= 4
-        and lower >= 4
-        and digits >= 2
-        and value.count("-") + value.count("_") + value.count("/") <= 4
-    )
+    return upper >= 4 and lower >= 4 and digits >= 2 and value.count("-") + value.count("_") + value.count("/") <= 4
 
 
 SECRET_RULES: tuple[PatternRule, ...] = (
@@ -91,17 +84,13 @@ SECRET_RULES: tuple[PatternRule, ...] = (
     PatternRule("key-prefix", "SECRET", _KEYS, _has_key_prefix),
     PatternRule("key-labelled", "SECRET", _LABELLED, _LABELS, score=0.8, strip=".)"),
     PatternRule("bearer", "SECRET", _BEARER, contains("bearer")),
-    PatternRule(
-        "url-password", "SECRET", _URL_PASSWORD, lambda text: "://" in text and "@" in text, strip=".,;"
-    ),
+    PatternRule("url-password", "SECRET", _URL_PASSWORD, lambda text: "://" in text and "@" in text, strip=".,;"),
     PatternRule("key-hex", "SECRET", _HEX, _has_long_word, score=0.7),
     PatternRule("key-random", "SECRET", _BASE64, _has_long_word, _is_random, score=0.7),
 )
 # Run names, digests and local paths are what logs are for: hex is a digest there, an address needs its own word.
 _LOG_RULES = tuple(rule for rule in SECRET_RULES if rule.name != "key-hex") + tuple(
-    rule
-    for rule in PATTERN_RULES
-    if rule.entity in {"EMAIL", "CARD", "PHONE"} or rule.name in {"ssn", "id-labelled"}
+    rule for rule in PATTERN_RULES if rule.entity in {"EMAIL", "CARD", "PHONE"} or rule.name in {"ssn", "id-labelled"}
 )
 
 

@@ -42,8 +42,8 @@ def ranking_section(
         beta: scale of the implicit rewards.
 
     Returns:
-        JSON: ``models`` (name -> metric -> estimate), ``over_seeds`` (metric -> estimate with items and seeds resampled,
-        and `t_over_seeds`), ``differences`` (policy -> metric -> paired difference to the base, with Holm-corrected p
+        JSON: ``models`` (name -> metric -> estimate), ``over_seeds`` (metric -> estimate with items and seeds
+        resampled, and `t_over_seeds`), ``differences`` (policy -> metric -> paired difference to the base, with Holm-corrected p
         over the tested metrics), ``idealised_accuracy`` or null with the reason.
     """
     groups = [one.group_id for one in records]

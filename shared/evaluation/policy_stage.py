@@ -1,4 +1,4 @@
-"""Measuring one policy on held-out pairs, as a stage: log-probabilities, sampled answers, distance to the base model."""
+"""Measuring one policy on held-out pairs, as a stage: log-probabilities, sampled answers, distance to the base."""
 
 from __future__ import annotations
 

@@ -79,13 +79,13 @@ def scorer_report(
             "coefficients": together.coefficients,
             "scorer_minus_baseline": paired_difference(outcomes, together.outcomes, groups).to_json(),
         }
-    lengths = [[float(len(text.split())) for text in texts] for texts in _both_sides(test)]
+    words_chosen, words_rejected = ([float(len(text.split())) for text in texts] for texts in _both_sides(test))
     return {
         "estimates": {name: one.to_json() for name, one in preference_report(margins, groups).items()},
         "reliability": [one.to_json() for one in reliability_table(margins, bins=10)],
         "baselines": baselines,
         "contrary": contrary,
-        "matched_length": matched_length_accuracy(outcomes, *lengths, groups).to_json(),
+        "matched_length": matched_length_accuracy(outcomes, words_chosen, words_rejected, groups).to_json(),
     }
 
 

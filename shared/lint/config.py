@@ -40,7 +40,7 @@ class LintConfig(BaseModel):
         max_length: most tokens of prompt and response together; None: truncation is not looked at.
         truncated_share: share of cut pairs from which that is a warning.
 
-        short_characters: a response with fewer characters is very short.
+        short_characters: a response with fewer characters is very short (scripts without spaces are not looked at).
         languages: expected ISO 639-1 codes; empty: the commonest language of the data is expected.
         language_candidates: codes among which a text's language is told.
         language_characters: least length of a text whose language is told (a fifth of it where a script writes

@@ -7,6 +7,7 @@ from shared.lint.config import LintConfig
 from shared.lint.findings import Finding, Outcome, count_of, metric_name, per_cent
 from shared.lint.pairs import PairTable
 from shared.lint.registry import Check, table_check
+from shared.lint.ties import tied_pairs
 
 
 def _nodes(table: PairTable) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
@@ -21,26 +22,26 @@ def _nodes(table: PairTable) -> tuple[NDArray[np.int64], NDArray[np.int64], int]
 
 
 def _net_votes(
-    winner: NDArray[np.int64], loser: NDArray[np.int64]
+    winner: NDArray[np.int64], loser: NDArray[np.int64], counted: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """For every unordered pair of nodes its number by row [n], and how often the lower node won and lost."""
+    """By row [n] the number of its pair of nodes; by pair how often (counted rows) the lower node won, and lost."""
     low, high = np.minimum(winner, loser), np.maximum(winner, loser)
     order = np.lexsort((high, low))
     new = np.ones(order.size, dtype=bool)
     new[1:] = (low[order][1:] != low[order][:-1]) | (high[order][1:] != high[order][:-1])
     number = np.empty(order.size, dtype=np.int64)
     number[order] = np.cumsum(new) - 1
-    wins = np.bincount(number, weights=(winner == low)).astype(np.int64)
-    return number, wins, np.bincount(number).astype(np.int64) - wins
+    wins = np.bincount(number, weights=(winner == low) & counted).astype(np.int64)
+    return number, wins, np.bincount(number, weights=counted).astype(np.int64) - wins
 
 
 @table_check("contradictory_pairs", severity="warning")
 def contradictory_pairs(table: PairTable, config: LintConfig) -> Outcome:
     """A preferred to B in one row and B to A in another, for one prompt."""
-    del config
     winner, loser, _ = _nodes(table)
-    number, wins, losses = _net_votes(winner, loser)
-    rows = np.flatnonzero(((wins > 0) & (losses > 0))[number] & (winner != loser))
+    counted = (winner != loser) & ~tied_pairs(table, config)
+    number, wins, losses = _net_votes(winner, loser, counted)
+    rows = np.flatnonzero(((wins > 0) & (losses > 0))[number] & counted)
     share = rows.size / max(1, len(table))
     outcome = Outcome(metrics={metric_name("contradictory_pairs", "share"): share})
     if rows.size:
@@ -60,12 +61,12 @@ def preference_cycles(table: PairTable, config: LintConfig) -> Outcome:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    del config
     winner, loser, n_nodes = _nodes(table)
-    number, wins, losses = _net_votes(winner, loser)
+    counted = (winner != loser) & ~tied_pairs(table, config)
+    number, wins, losses = _net_votes(winner, loser, counted)
     # Only the majority's direction of a pair stays: what is labelled both ways is reported as a contradiction.
     majority = np.where(winner < loser, wins[number] > losses[number], losses[number] > wins[number])
-    edges = majority & (winner != loser)
+    edges = majority & counted
     graph = coo_array((np.ones(int(edges.sum()), dtype=bool), (winner[edges], loser[edges])), shape=(n_nodes, n_nodes))
     component = connected_components(graph, directed=True, connection="strong")[1]
     rows = np.flatnonzero(edges & (component[winner] == component[loser]))

@@ -63,6 +63,7 @@ def _first_of_rows(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
 def prompt_in_several_groups(table: PairTable, config: LintConfig) -> Outcome:
     """One prompt, or one first line of a prompt (a title), under several group ids."""
     outcome = Outcome()
+    whole = np.zeros(len(table), dtype=bool)  # found already: a line is news only where the whole prompt is not
     for subject, name, relevant in (
         ("whole prompt", "prompt", table.own_prompt),
         ("first line", "line", table.line_chars >= config.shared_line_characters),
@@ -75,6 +76,8 @@ def prompt_in_several_groups(table: PairTable, config: LintConfig) -> Outcome:
         if name == "line" and texts * 20 < int(found.sum()) and found.mean() > 0.5:
             # A template's fixed opening, not a title: one line in most of the data says nothing about duplicates.
             found[:] = False
+        found &= ~whole
+        whole = whole | found
         part = _finding("prompt_in_several_groups", "warning", table, found, what, subject)
         outcome.findings += part.findings
         outcome.metrics |= part.metrics
@@ -94,9 +97,10 @@ class NearDuplicatePrompts:
 
     def finish(self, table: PairTable) -> Outcome:
         clusters = self._index.prompts.cluster_of(table.hashes("prompt"))
-        found, texts = in_several(clusters, table.groups, (clusters != ALONE) & table.own_prompt)
+        found, _ = in_several(clusters, table.groups, (clusters != ALONE) & table.own_prompt)
         exact, _ = in_several(table.hashes("prompt"), table.groups, np.ones(len(table), dtype=bool))
         found &= ~exact
+        texts = int(np.unique(clusters[found]).size)
         what = (
             f"have a prompt that is nearly the text of another group's ({count_of(texts, 'cluster')}): "
             "group by cluster, or a split will leak."

@@ -16,6 +16,7 @@ from shared.lint.findings import Finding, Outcome, count_of, metric_name, per_ce
 from shared.lint.pairs import Batch, PairTable, hash_text
 from shared.lint.registry import Check, Session, check
 from shared.lint.signs import sign_accuracy
+from shared.lint.ties import tied_pairs
 
 FEATURES = 2**16
 FOLDS = 5
@@ -43,13 +44,15 @@ class LabelFlips:
 
     def finish(self, table: PairTable) -> Outcome:
         sample = sorted(self._sample, key=lambda item: item[1])
+        tied = tied_pairs(table, self._config)
+        sample = [item for item in sample if not tied[item[1]]]
         rows = np.array([item[1] for item in sample], dtype=np.int64)
         groups = np.unique(table.groups[rows], return_inverse=True)[1].reshape(-1) if rows.size else rows
         if rows.size < FEWEST_PAIRS or int(groups.max()) + 1 < FEWEST_GROUPS:
             return Outcome(figures={"reason": "too few pairs or groups for a cross-validated classifier"})
         doubt = held_out_doubt([item[2] for item in sample], [item[3] for item in sample], groups)
         result = sign_accuracy(np.sign(0.5 - doubt).astype(np.int8), groups)
-        sampled = rows.size < len(table)
+        sampled = len(self._sample) < len(table)
         outcome = Outcome(
             figures={
                 "pairs_seen": int(rows.size),

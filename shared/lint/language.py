@@ -9,7 +9,7 @@ from shared.lint.findings import Finding, Outcome, count_of, metric_name, per_ce
 from shared.lint.pairs import Batch, PairTable
 from shared.lint.registry import Check, Session, check
 
-LOOKED_AT = 200  # characters from a text's beginning: enough to tell among a dozen languages
+LOOKED_AT = 120  # characters from a text's beginning: enough to tell among a dozen languages
 
 
 @check("empty_text", severity="warning")
@@ -27,7 +27,7 @@ class EmptyText:
                 shortest = min(len(record.chosen.strip()), len(record.rejected.strip()))
                 if _is_blank(record.chosen) or _is_blank(record.rejected):
                     self._rows["response"].append(row)
-                elif shortest < self._short:
+                elif shortest < self._short and not _is_unspaced(record.chosen):
                     self._rows["short"].append(row)
             if not any(not _is_blank(message.content) for message in record.prompt):
                 self._rows["prompt"].append(row)
@@ -115,6 +115,8 @@ class WrongLanguage:
             return None
         if self._identifier is None:
             self._identifier = self._load()
+        if len(text) < least and not any("\u3040" <= character <= "\u30ff" for character in text):
+            return None  # without kana a short text of Chinese characters may be Chinese or Japanese
         language, confidence = self._identifier.classify(text)
         return language if confidence >= self._config.language_confidence else None
 

@@ -9,6 +9,7 @@ from shared.lint.findings import Finding, Outcome, metric_name, per_cent
 from shared.lint.pairs import PairTable
 from shared.lint.registry import Check, table_check
 from shared.lint.signs import sign_accuracy
+from shared.lint.ties import tied_pairs
 
 
 @table_check("length_bias", severity="warning")
@@ -17,7 +18,8 @@ def length_bias(table: PairTable, config: LintConfig) -> Outcome:
     if not len(table):
         return Outcome()
     chosen, rejected = table.chosen_chars.astype(np.float64), table.rejected_chars.astype(np.float64)
-    result = sign_accuracy(np.sign(chosen - rejected).astype(np.int8), table.groups)
+    longer = np.where(tied_pairs(table, config), 0, np.sign(chosen - rejected)).astype(np.int8)
+    result = sign_accuracy(longer, table.groups)
     ratio = np.log((chosen + 1) / (rejected + 1))
     counts, edges = np.histogram(np.clip(ratio, -2.5, 2.5), bins=25, range=(-2.5, 2.5))
     outcome = Outcome(
@@ -38,9 +40,10 @@ def length_bias(table: PairTable, config: LintConfig) -> Outcome:
     )
     judge = max(result.accuracy, 1 - result.accuracy)
     if math.isfinite(result.p_value) and judge >= config.length_accuracy and result.p_value < config.alpha:
-        longer = result.accuracy > 0.5
         word, low, high = (
-            ("longer", result.low, result.high) if longer else ("shorter", 1 - result.high, 1 - result.low)
+            ("longer", result.low, result.high)
+            if result.accuracy > 0.5
+            else ("shorter", 1 - result.high, 1 - result.low)
         )
         message = (
             f"a judge that prefers the {word} response is right in {per_cent(judge)} [{low:.1%}, {high:.1%}] of "

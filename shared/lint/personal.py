@@ -12,6 +12,8 @@ _EMAIL = re.compile(r"[\w.+-]+\s?@\s?[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}\b", re.IGNOR
 _URL = re.compile(
     r"https?://|\bwww\.[\w-]+\.|(?<![\w@.-])(?:[\w-]+\.)+(?:com|org|net|edu|gov|info|co\.uk)\b(?!@)", re.IGNORECASE
 )
+# A cheap look first: the pattern above tries every word.
+_URL_HINT = re.compile(r"https?://|www\.|\.(?:com|org|net|edu|gov|info|co\.uk)\b", re.IGNORECASE)
 _PHONE = re.compile(
     r"(?<![\w.,/$-])(?:"
     r"(?:\+?1[ .-]{0,2})?(?:\(\d{3}\)[ .-]{0,2}|\d{3}[ .-]{1,2})\d{3}[ .-]{1,2}\d{4}"  # North America
@@ -20,7 +22,7 @@ _PHONE = re.compile(
     r"|0(?!\d\d-\d\d-\d{4}\b)\d{1,4}[ /-]\d{2,4}[ -]?\d{3,8}"  # with a national prefix
     r")(?![\w/])"
 )
-_DATE = re.compile(r"\d")
+_DIGIT = re.compile(r"\d")
 _CREDENTIAL = re.compile(
     r"\b(?:LMFT|LCMFT|LCSW(?:-[A-Z])?|LICSW|LMSW|LCMHC|LMHC|LPCC|LCPC|LPC(?:-[A-Z]+)?|LPC-?MHSP|LCADC|LCDC|LMFTA|MFT|AMFT|"
     r"NCC|CADC|RN|MSW|M\.S\.W|MFCC|Psy\.?\s?D|Ph\.?\s?D|Ed\.?D|M\.Ed|M\.D|MD|M\.A\.|M\.S\.)(?=[\s.,;:)!/]|$)"
@@ -36,10 +38,10 @@ personal_data = pattern_check(
     severity="warning",
     kinds={
         "e-mail addresses": lambda text: "@" in text and _EMAIL.search(text),
-        "web addresses": lambda text: "." in text and _URL.search(text),
-        "phone numbers": lambda text: _DATE.search(text) and _PHONE.search(text),
+        "web addresses": lambda text: _URL_HINT.search(text) and _URL.search(text),
+        "phone numbers": lambda text: _DIGIT.search(text) and _PHONE.search(text),
         "social security numbers": lambda text: "-" in text and _SOCIAL.search(text),
-        "street addresses": lambda text: _DATE.search(text) and _ADDRESS.search(text),
+        "street addresses": lambda text: _DIGIT.search(text) and _ADDRESS.search(text),
         "professional credentials (sign-offs)": lambda text: _CREDENTIAL.search(text),
     },
     advice="switch de-identification on (public help lines may stay), or the model learns to give them out.",

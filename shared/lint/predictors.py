@@ -17,23 +17,23 @@ from shared.lint.findings import Finding, Outcome, metric_name
 from shared.lint.pairs import PairTable
 from shared.lint.registry import Check, table_check
 from shared.lint.signs import SignAccuracy, sign_accuracy
+from shared.lint.ties import tied_pairs
 
 
 @table_check("label_predictors", severity="warning")
 def label_predictors(table: PairTable, config: LintConfig) -> Outcome:
     """A column other than the text predicts which response is preferred."""
     judged: dict[str, tuple[str, SignAccuracy]] = {}
-    signs = table.columns.signs()
+    tied = tied_pairs(table, config)
+    signs = {name: np.where(tied, 0, column).astype(np.int8) for name, column in table.columns.signs().items()}
     for name, column in signs.items():
         judged[name] = ("number", sign_accuracy(column, table.groups))
     for name, (chosen, rejected) in table.columns.categories().items():
-        judged[name] = (
-            "category",
-            sign_accuracy(category_judge(chosen, rejected, table.groups), table.groups),
-        )
+        verdict = np.where(tied, 0, category_judge(chosen, rejected, table.groups)).astype(np.int8)
+        judged[name] = ("category", sign_accuracy(verdict, table.groups))
     for name, values in table.columns.flags().items():
         if any(fnmatch(name, pattern) for pattern in config.position_columns):
-            column = np.where(values == 0, -1, values).astype(np.int8)
+            column = np.where(tied, 0, np.where(values == 0, -1, values)).astype(np.int8)
             judged[f"metadata.{name}"] = ("position", sign_accuracy(column, table.groups))
     adjusted = holm({name: result.p_value for name, (_, result) in judged.items()})
     outcome = Outcome()

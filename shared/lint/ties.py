@@ -9,8 +9,8 @@ from shared.lint.pairs import NO_VOTES, Batch, PairTable
 from shared.lint.registry import Check, Session, check, table_check
 
 
-def _tied(table: PairTable, config: LintConfig) -> np.ndarray:
-    """Pairs [n] whose margin says tie, or, without a margin, whose votes are even."""
+def tied_pairs(table: PairTable, config: LintConfig) -> np.ndarray:
+    """Which pairs [n] are ties: by their margin, or, without a margin, by even votes. Their label is arbitrary."""
     votes = table.votes
     even = (votes[:, 0] != NO_VOTES) & (votes[:, 0] == votes[:, 1])
     with np.errstate(invalid="ignore"):
@@ -20,7 +20,7 @@ def _tied(table: PairTable, config: LintConfig) -> np.ndarray:
 @table_check("ties", severity="warning")
 def ties(table: PairTable, config: LintConfig) -> Outcome:
     """Pairs whose margin is zero (or below the threshold) or whose votes are even."""
-    rows = np.flatnonzero(_tied(table, config))
+    rows = np.flatnonzero(tied_pairs(table, config))
     share = rows.size / max(1, len(table))
     outcome = Outcome(metrics={metric_name("ties", "share"): share})
     known = table.margin[~np.isnan(table.margin)]
@@ -106,7 +106,7 @@ class NearIdenticalResponses:
 @table_check("all_tied", severity="error")
 def all_tied(table: PairTable, config: LintConfig) -> Outcome:
     """No pair has a preference."""
-    tied = _tied(table, config) | (table.hashes("chosen") == table.hashes("rejected"))
+    tied = tied_pairs(table, config) | (table.hashes("chosen") == table.hashes("rejected"))
     outcome = Outcome()
     if len(table) and tied.all():
         message = (

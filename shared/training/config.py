@@ -22,9 +22,9 @@ class LoraConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    rank: int = Field(16, ge=1)
-    alpha: int = Field(32, ge=1)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    rank: int = Field(default=16, ge=1)
+    alpha: int = Field(default=32, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     targets: Literal["all-linear"] | list[str] = "all-linear"
 
 
@@ -50,19 +50,19 @@ class OptimisationConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    learning_rate: float = Field(1e-4, gt=0)
-    epochs: int = Field(1, ge=1)
-    batch_size: int = Field(8, ge=1)
-    micro_batch_size: int = Field(4, ge=1)
-    max_length: int = Field(512, ge=16)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    epochs: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    micro_batch_size: int = Field(default=4, ge=1)
+    max_length: int = Field(default=512, ge=16)
     lora: LoraConfig | None = Field(default_factory=LoraConfig)
-    warmup_ratio: float = Field(0.1, ge=0, lt=1)
+    warmup_ratio: float = Field(default=0.1, ge=0, lt=1)
     scheduler: Scheduler = "cosine"
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
     gradient_checkpointing: bool = False
-    save_steps: int = Field(10, ge=1)
-    logging_steps: int = Field(1, ge=1)
+    save_steps: int = Field(default=10, ge=1)
+    logging_steps: int = Field(default=1, ge=1)
 
 
 class DpoConfig(OptimisationConfig):
@@ -73,7 +73,7 @@ class DpoConfig(OptimisationConfig):
         loss: objective; ``sigmoid`` is DPO as published.
     """
 
-    beta: float = Field(0.1, gt=0)
+    beta: float = Field(default=0.1, gt=0)
     loss: Literal["sigmoid"] = "sigmoid"
 
 
@@ -85,9 +85,9 @@ class RewardConfig(OptimisationConfig):
         centre: weight of the squared sum of both scores, which keeps scores around 0 (0 switches it off).
     """
 
-    max_length: int = Field(384, ge=16)
+    max_length: int = Field(default=384, ge=16)
     use_margin: bool = False
-    centre: float = Field(0.01, ge=0)
+    centre: float = Field(default=0.01, ge=0)
 
 
 class _Job(BaseModel):

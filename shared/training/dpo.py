@@ -64,7 +64,8 @@ class DpoTrainer(CompleteCheckpoints, DPOTrainer):
             chosen, rejected, inputs["ref_chosen_logps"], inputs["ref_rejected_logps"], self.beta
         )
         for name, values in metrics.items():
-            self._metrics["train"][name].append(self.accelerator.gather(values).mean().item())
+            gathered: Any = self.accelerator.gather(values)
+            self._metrics["train"][name].append(gathered.mean().item())
         return (losses * inputs["weight"]).mean()
 
 

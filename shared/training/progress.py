@@ -111,10 +111,16 @@ class ProgressCallback(TrainerCallback):
             self._file = self._path.open("a", encoding="utf-8")
         self._file.write(json.dumps({"step": state.global_step, "total": state.max_steps, **row}) + "\n")
         self._file.flush()
-        if self._tracking is not None and (
-            state.global_step % self._every == 0 or state.global_step in (1, state.max_steps)
-        ):
-            self._tracking.log_metrics({f"train/{name}": value for name, value in row.items()}, state.global_step)
+        self._send(row, state.global_step, state.max_steps)
+        if control.should_save:  # the rows reach the disk and the tracking before the checkpoint that makes them final
+            os.fsync(self._file.fileno())
+            if self._tracking is not None:
+                self._tracking.flush()
+
+    def _send(self, row: Mapping[str, float], step: int, total: int) -> None:
+        if self._tracking is not None and (step % self._every == 0 or step in (1, total)):
+            values = {f"train/{name}": value for name, value in row.items() if name not in ("step", "total")}
+            self._tracking.log_metrics(values, step)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -126,23 +132,16 @@ class ProgressCallback(TrainerCallback):
             self.stopped = True
             control.should_save = True
             control.should_training_stop = True
-        if control.should_save:
-            self.flush()
         return control
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Rows of steps that will be trained again are dropped."""
+        """Drops the rows of steps that will be trained again; sends the others, of which some may not have arrived."""
         if state.is_world_process_zero:
             keep_metrics_until(self._path, state.global_step)
-
-    def flush(self) -> None:
-        """Rows reach the disk before the checkpoint that makes them final."""
-        if self._file is not None:
-            os.fsync(self._file.fileno())
-        if self._tracking is not None:
-            self._tracking.flush()
+            for row in read_metrics(self._path):
+                self._send(row, int(row["step"]), state.max_steps)
 
     def close(self) -> None:
         """Sends what waits."""

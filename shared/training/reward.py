@@ -42,7 +42,8 @@ class RewardTrainer(CompleteCheckpoints, TrlRewardTrainer):
         chosen, rejected = model(**inputs).logits.squeeze(-1).float().chunk(2)
         losses, metrics = bradley_terry_loss(chosen, rejected, margin if self.use_margin else None)
         for name, values in metrics.items():
-            self._metrics["train"][name].append(self.accelerator.gather(values).mean().item())
+            gathered: Any = self.accelerator.gather(values)
+            self._metrics["train"][name].append(gathered.mean().item())
         return (losses * weight).mean() + self.centre * ((chosen + rejected) ** 2).mean()
 
 

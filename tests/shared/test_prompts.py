@@ -47,7 +47,7 @@ def test_chat_prompt_and_completion_are_the_template_of_the_whole_conversation(t
 
 @pytest.mark.slow
 def test_smollm2_ids_are_those_of_its_own_template(packaged_cache: Path) -> None:
-    tokenizer = load_tokenizer(resolve("smollm2-135m-instruct", packaged_cache).path)
+    tokenizer: Any = load_tokenizer(resolve("smollm2-135m-instruct", packaged_cache).path)
     answer = "I'm fine — thanks!\n\nAnd you? 1,000 times."
     ids = tokenize_prompt(CHAT, QUESTION, tokenizer) + tokenize_completion(CHAT, answer, tokenizer)
     turns = [{"role": "user", "content": QUESTION[0].content}, {"role": "assistant", "content": answer}]

@@ -81,9 +81,7 @@ def test_disabled_changes_nothing_and_sensitive_domains_refuse_it():
         require_deidentification(off, "counseling")
     with pytest.raises(UsageError, match="NAME"):
         require_deidentification(DeidentifyConfig(entities=("EMAIL",)), "counseling")
-    require_deidentification(
-        DeidentifyConfig(enabled=False, accept_identifiable_data="synthetic data"), "counseling"
-    )
+    require_deidentification(DeidentifyConfig(enabled=False, accept_identifiable_data="synthetic data"), "counseling")
     require_deidentification(DeidentifyConfig(), "counseling")
 
 
@@ -93,8 +91,7 @@ def test_registered_recogniser_runs():
 
         def find(self, texts):
             return [
-                [Finding(t.index("B-"), t.index("B-") + 4, "BADGE", 0.9, "badge")] if "B-" in t else []
-                for t in texts
+                [Finding(t.index("B-"), t.index("B-") + 4, "BADGE", 0.9, "badge")] if "B-" in t else [] for t in texts
             ]
 
     register_recogniser("test-badges", Badges)
@@ -106,7 +103,9 @@ def test_registered_recogniser_runs():
 
 def test_one_scope_numbers_across_texts():
     assert deidentify_texts(["a@b.org", "c@d.org"], OFF) == ["[EMAIL_1]", "[EMAIL_1]"]
-    assert deidentify_texts(["a@b.org", "c@d.org"], OFF, one_scope=True) == ["[EMAIL_1]", "[EMAIL_2]"]
+    masker = Deidentifier(OFF)
+    assert masker.deidentify_texts(["a@b.org", "c@d.org"], one_scope=True) == ["[EMAIL_1]", "[EMAIL_2]"]
+    assert masker.report.by_field == {("text", "EMAIL"): 2}
 
 
 def test_losing_span_leaves_no_half_behind():

@@ -1,5 +1,7 @@
+import csv
 import importlib.metadata
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -59,9 +61,7 @@ def test_crisis_lines_stay():
 
 
 def test_names_link_within_a_text():
-    masked, _ = Deidentifier().mask_text(
-        "Sherry Katz called. I like Sherry. My boss Tom Ruiz and sherry katz met."
-    )
+    masked, _ = Deidentifier().mask_text("Sherry Katz called. I like Sherry. My boss Tom Ruiz and sherry katz met.")
     assert masked == "[NAME_1] called. I like [NAME_1]. My boss [NAME_2] and [NAME_1] met."
 
 
@@ -78,3 +78,35 @@ def test_altered_package_is_refused(monkeypatch):
     monkeypatch.setitem(name_lists.PINNED["philter-lite"], "philter_lite/filters/set.toml", "0" * 64)
     with pytest.raises(SystemStateError, match="sha256"):
         name_lists.check_package("philter-lite")
+
+
+def test_counsel_chat_is_masked_and_its_crisis_lines_stay():
+    folder = os.environ.get("VALIGN_DATA_DIR")
+    if not folder:
+        pytest.skip("VALIGN_DATA_DIR is not set: the real counsel_chat file is not here")
+    from domains.counseling.deidentify import counseling_deidentify
+
+    with (Path(folder) / "counseling/counsel_chat.csv").open(encoding="utf-8", newline="") as file:
+        answers = sorted({row["answerText"] for row in csv.DictReader(file)})
+    masker = Deidentifier(counseling_deidentify(DeidentifyConfig(recognise_names=False)))
+    found = [finding for text in answers for finding in masker.mask_text(text)[1]]
+    counts = {entity: sum(f.entity == entity for f in found) for entity in ("URL", "PHONE", "NAME")}
+    assert counts["URL"] > 100
+    assert counts["PHONE"] > 15
+    assert counts["NAME"] > 50
+    assert masker.report.allowed > 5
+
+
+def test_odd_texts_do_no_harm():
+    masker = Deidentifier()
+    for text in (
+        "\ud800 Sarah said",
+        "",
+        " ",
+        "\x00",
+        "Sarah" * 5000,
+        "\N{PERSON WITH FOLDED HANDS} sarah",
+        "我叫李雷",
+    ):
+        masked, findings = masker.mask_text(text)
+        assert bool(findings) == (masked != text)

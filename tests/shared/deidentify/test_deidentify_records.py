@@ -101,9 +101,7 @@ def test_numbers_are_shared_within_a_group_and_not_across():
 
 def test_a_name_found_in_a_signature_is_masked_in_lower_case_elsewhere():
     masker = Deidentifier(DeidentifyConfig(recognise_names=False))
-    (masked,) = masker.mask_records(
-        [record(chosen=f"Be well. {NAME}, LMFT", rejected="as marisela thornquist said")]
-    )
+    (masked,) = masker.mask_records([record(chosen=f"Be well. {NAME}, LMFT", rejected="as marisela thornquist said")])
     assert masked.rejected == "as [NAME_1] said"
 
 

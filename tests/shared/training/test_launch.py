@@ -116,7 +116,7 @@ def test_a_stopped_training_resumes_to_the_same_curve_and_weights(
     result = launch(cut, work)
     assert result.resumed_from == int(at.name.partition("-")[2])
     if number == signal.SIGTERM:
-        assert result.resumed_from >= 8
+        assert (result.resumed_from or 0) >= 8
     assert result.steps == 18
     assert read_metrics(work / "metrics.jsonl") == read_metrics(tmp_path / "work-whole" / "metrics.jsonl")
     assert weights(cut.output) == weights(whole.output) != {}
@@ -212,6 +212,24 @@ def test_reward_models_learn_and_load(
     assert (odds > 0).mean() > 0.9
     assert odds == pytest.approx(-model.compare(prompts, rejected, chosen), abs=1e-4)
     assert model.score(prompts, chosen, batch_size=3) == pytest.approx(model.score(prompts, chosen), abs=1e-4)
+
+
+def test_the_curve_reaches_tracking_once_though_training_was_cut(make_job: MakeJob, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    client = MlflowClient(uri)
+    run = client.create_run(client.create_experiment("toy", artifact_location=(tmp_path / "a").as_uri())).info.run_id
+    where, work = {"tracking_uri": uri, "run_id": run}, tmp_path / "work"
+    with pytest.raises(StageError):
+        launch(make_job(), work, where, kill_child_at(8, signal.SIGKILL, work))
+    launch(make_job(), work, where)
+    curve = client.get_metric_history(run, "train/loss")
+    rows = read_metrics(work / "metrics.jsonl")
+    assert [(point.step, point.value) for point in sorted(curve, key=lambda point: point.step)] == [
+        (row["step"], row["loss"]) for row in rows
+    ]
+    assert "run_id" not in (work / "job.json").read_text()
 
 
 def test_two_threads_may_train_at_once(make_job: MakeJob, tmp_path: Path) -> None:
