@@ -55,8 +55,8 @@ class EmbeddedServer:
                 part = os.read(self.process.stdout.fileno(), 4096)
                 if not part:
                     raise SystemStateError(
-                        f"the embedded Prefect server ended while it started ({self._last_words()}): check the disk and "
-                        "PREFECT_HOME, or set PREFECT_API_URL to a running server."
+                        f"the embedded Prefect server ended while it started ({self._last_words()}): check the disk "
+                        "and PREFECT_HOME, or set PREFECT_API_URL to a running server."
                     )
                 lines += part
         return f"http://127.0.0.1:{int(lines.split()[0])}/api"

@@ -1,5 +1,6 @@
 """After the last stage: register the model, act on the gate's decision, write report and record."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ def finish(run: PipelineRun) -> dict[str, Any]:
     decision = None
     if domain.gate_stage in run.done:
         decision = read_decision(run.done[domain.gate_stage].artifact.path)
-    facts: dict[str, Any] = {"headline": domain.headline(run.folders)}
+    facts: dict[str, Any] = {"headline": [_finite(row) for row in domain.headline(run.folders)]}
     if decision is not None:
         facts["decision"] = decision
     if domain.card_stage in run.done:
@@ -36,6 +37,11 @@ def finish(run: PipelineRun) -> dict[str, Any]:
             shutil.copyfile(run.done[domain.card_stage].artifact.path / "README.md", run.prepared.folder / "card.md")
         run.log_run_files([report, run.prepared.folder / "run.json", run.prepared.folder / "card.md"])
     return read_record(run.prepared.run_id)
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """The row without numbers that are none: too few items give an estimate or interval of NaN, which JSON has not."""
+    return {k: None if isinstance(value, float) and not math.isfinite(value) else value for k, value in row.items()}
 
 
 def _register(run: PipelineRun, decision: dict[str, Any] | None) -> dict[str, Any]:

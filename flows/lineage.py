@@ -1,5 +1,6 @@
 """Lineage in both directions: what an artifact was made from, what was made from it, which models used a record."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from flows.run_record import all_records
 from shared.errors import UsageError
 from shared.store import Store
+
+log = logging.getLogger(__name__)
 
 
 def trace(store: Store, what: str) -> dict[str, Any]:
@@ -66,7 +69,6 @@ def _walk(starts: Iterable[str], step: Any) -> list[dict[str, str]]:
 
 def _record_in(store: Store, manifests: Iterable[dict[str, Any]], record_id: str) -> list[dict[str, str]]:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     found = []
     for manifest in manifests:
@@ -74,14 +76,18 @@ def _record_in(store: Store, manifests: Iterable[dict[str, Any]], record_id: str
             if not name.endswith(".arrow"):
                 continue
             path = store.path(manifest["stage"], manifest["key"]) / name
-            with pa.memory_map(str(path)) as source:
-                table = pa.ipc.open_file(source)
-                if "id" not in table.schema.names:
-                    continue
-                for index in range(table.num_record_batches):
-                    if pc.any(pc.equal(table.get_batch(index).column("id"), record_id)).as_py():
-                        found.append({"stage": manifest["stage"], "key": manifest["key"], "split": Path(name).stem})
-                        break
+            try:
+                with pa.memory_map(str(path)) as source:
+                    table = pa.ipc.open_file(source)
+                    if "id" not in table.schema.names:
+                        continue
+                    batches = (table.get_batch(index) for index in range(table.num_record_batches))
+                    stands_there = any(record_id in batch.column("id").to_pylist() for batch in batches)
+            except (pa.ArrowException, OSError) as error:
+                log.warning("%s cannot be read (%s): see `valign store verify`", path, error)
+                continue
+            if stands_there:
+                found.append({"stage": manifest["stage"], "key": manifest["key"], "split": Path(name).stem})
     return found
 
 

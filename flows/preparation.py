@@ -100,8 +100,11 @@ def find_champion(domain: Domain, run_id: str) -> tuple[Policy | None, str | Non
     was measured against at first, so that nothing is done twice.
     """
     from shared.registry import champion, resolve_alias
-    from shared.tracking import experiment_name
+    from shared.tracking import experiment_name, tracking_uri
 
+    uri = tracking_uri()
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        return None, None  # a first --dry-run writes nothing, a database neither
     name = experiment_name(domain.name)
     present = champion(name)
     if present is None:

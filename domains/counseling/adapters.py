@@ -60,9 +60,10 @@ def counsel_chat(rows: Iterable[Row], tally: RowTally, min_margin: float) -> Ite
     """Pairs of answers to one question whose upvotes differ by `min_margin`; all answers are kept in memory.
 
     Answers are paired only where title and text of the question are the same: some ids hold answers to two questions,
-    and some titles stand above two texts. Questions that share an id or a title are one group. An answer that repeats
-    another to the same question is left out. Views of both sides are covariates. Names, profiles and links
-    (`therapistInfo`, `therapistURL`, `questionLink`) are not carried.
+    and some titles stand above two texts. Questions that share an id or a title are one group. Of answers to one
+    question with the same text the one with most upvotes is kept. A question that stands under several topics has the
+    alphabetically first. Views of both sides are covariates. Names, profiles and links (`therapistInfo`,
+    `therapistURL`, `questionLink`) are not carried. The order of rows does not matter.
 
     Args:
         rows: one answer each, with the columns of the published CSV.
@@ -72,10 +73,10 @@ def counsel_chat(rows: Iterable[Row], tally: RowTally, min_margin: float) -> Ite
     Raises:
         DataError: a column is missing, or too many rows are broken.
     """
-    answers: dict[str, list[ScoredAnswer]] = defaultdict(list)
-    questions: dict[str, tuple[str, str, str]] = {}  # key -> question, name in groups, topic
+    answers: dict[str, dict[str, ScoredAnswer]] = defaultdict(dict)  # by keys of question and answer
+    wordings: dict[str, set[str]] = defaultdict(set)  # by key of the question, as the next
+    topics: dict[str, set[str]] = defaultdict(set)
     groups = _Groups()
-    seen: set[tuple[str, str]] = set()
     for number, row in enumerate(rows):
         if number == 0:
             require_columns(COUNSEL_CHAT, row.values.keys(), row.source)
@@ -84,7 +85,7 @@ def counsel_chat(rows: Iterable[Row], tally: RowTally, min_margin: float) -> Ite
             title = text_of(row.values, "questionTitle")
             question = question_of(title, text_of(row.values, "questionText"))
             upvotes, views = number_of(row.values, "upvotes"), number_of(row.values, "views", least=0)
-            identifier, topic = text_of(row.values, "questionID"), text_of(row.values, "topic")
+            identifier, topic = text_of(row.values, "questionID"), plain_text(text_of(row.values, "topic"))
         except ValueError as error:
             tally.reject_for(row.source, error)
             continue
@@ -98,20 +99,26 @@ def counsel_chat(rows: Iterable[Row], tally: RowTally, min_margin: float) -> Ite
         names += [f"title {title_key}"] if title_key else []
         for name in names[1:]:
             groups.join(names[0], name)
-        questions.setdefault(key, (question, names[0], plain_text(topic)))
-        if (key, text_key(answer)) in seen:
-            tally.leave_out(row.source, "repeats an answer to the same question")
-            continue
-        seen.add((key, text_key(answer)))
-        answers[key].append(ScoredAnswer(answer, upvotes, row.source, {} if views is None else {"views": views}))
-    for key, (question, name, topic) in questions.items():
+        wordings[key].add(question)
+        topics[key] |= {topic} - {""}
+        one = ScoredAnswer(answer, upvotes, row.source, {} if views is None else {"views": views})
+        same = answers[key].get(text_key(answer), one)
+        if same is not one:
+            same, one = sorted((same, one), key=_precedence)
+            tally.leave_out(same.source, "repeats an answer to the same question")
+        answers[key][text_key(answer)] = one
+    for key, found in answers.items():
         yield from pairs_from_scored(
-            content_id("counsel-chat", groups.root(name)),
-            (Message("user", question),),
-            answers[key],
+            content_id("counsel-chat", groups.root(f"question {key}")),
+            (Message("user", min(wordings[key])),),
+            list(found.values()),
             min_margin,
-            {"topic": topic} if topic else {},
+            {"topic": min(topics[key])} if topics[key] else {},
         )
+
+
+def _precedence(answer: ScoredAnswer) -> tuple[float, float, str]:
+    return answer.score, answer.covariates.get("views", -1.0), answer.text
 
 
 def psycho_counsel(

@@ -78,7 +78,7 @@ def _card(context: StageContext) -> ModelCard:
         digest=_manifest(context.inputs["data"])["digest"],
         licence=summary.get("licence"),
         counts={name: split["pairs"] for name, split in summary["splits"].items()},
-        notes=[f"{count} rows left out: {reason}" for reason, count in (summary.get("dropped") or {}).items()],
+        notes=[*_dropped(summary), *_faults(context)],
     )
     return ModelCard(
         name=f"valign counseling, {context.config['base']}",
@@ -113,6 +113,21 @@ def _card(context: StageContext) -> ModelCard:
         prompt_style=recipe["prompt"]["style"],
         system_prompt=recipe["prompt"]["system"],
     )
+
+
+def _dropped(summary: Mapping[str, Any]) -> list[str]:
+    return [f"{count} rows left out: {reason}" for reason, count in (summary.get("dropped") or {}).items()]
+
+
+def _faults(context: StageContext) -> list[str]:
+    """Warnings of lint, and what masking leaves."""
+    notes = []
+    for part in ("source", "splits"):
+        report = _read(context.inputs["lint"], f"{part}.json")
+        notes += [f"Lint ({part}): {one['message']}" for one in report["findings"] if one["severity"] != "info"]
+    masked = _read(context.inputs["data"], "summary.json")["deidentified"]
+    counts = ", ".join(f"{count} {entity.lower()}" for entity, count in masked["by_entity"].items()) or "nothing found"
+    return [*notes, f"De-identified before storage ({counts}).", *masked["notes"]]
 
 
 def _metrics(evaluation: Mapping[str, Any], first: str) -> list[CardMetric]:

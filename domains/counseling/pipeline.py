@@ -109,7 +109,7 @@ def build(request: PipelineRequest) -> list[Stage]:
             "card",
             card.write_model,
             config={"recipe": values, "base": recipe.model, "data_name": _data_name(request)},
-            inputs={"model": first, "eval": "eval", "gate": "gate", "data": "data"},
+            inputs={"model": first, "eval": "eval", "gate": "gate", "data": "data", "lint": "lint"},
             models={"base": recipe.model},
         )
     )

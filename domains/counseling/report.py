@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.report.blocks import Answer, Example, Interval, Notice, Plot, Section, Table
+from shared.report.lint_section import lint_section
 from shared.training.stage_results import read_curves
 
 NAMES = {
@@ -98,7 +99,7 @@ def _interval(estimate: Mapping[str, Any] | None) -> Interval | None:
 def sections(folders: Mapping[str, Path]) -> list[Section]:
     """The report's sections: data, training, reward model, policy, win rate, examples."""
     evaluation = _read(folders, "eval", "evaluation.json")
-    found = [_data(folders)]
+    found = [_data(folders), _lint(folders)]
     curves = {name: read_curves(folder) for name, folder in folders.items() if (folder / "curves.jsonl").is_file()}
     if curves:
         found.append(_training(curves))
@@ -137,6 +138,11 @@ def _data(folders: Mapping[str, Path]) -> Section:
     return Section(
         title="Data", intro=f"Read by the adapter “{summary['adapter']}”. Licence: {licence}.", tables=tables
     )
+
+
+def _lint(folders: Mapping[str, Path]) -> Section:
+    masked = _read(folders, "data", "summary.json").get("deidentified")
+    return lint_section({part: _read(folders, "lint", f"{part}.json") for part in ("source", "splits")}, masked)
 
 
 def _training(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Section:

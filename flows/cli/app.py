@@ -12,7 +12,9 @@ import typer
 
 from flows.cli import (
     compare_command,
+    doctor_command,
     evaluate_command,
+    lint_command,
     models_command,
     run_command,
     show_command,
@@ -32,12 +34,14 @@ app = typer.Typer(
 )
 app.command("run")(run_command.run)
 app.command("evaluate")(evaluate_command.evaluate)
+app.command("lint")(lint_command.lint)
 app.command("status")(status_command.status)
 app.command("show")(show_command.show)
 app.command("compare")(compare_command.compare)
 app.add_typer(store_commands.app, name="store")
 app.command("models")(models_command.models)
 app.command("ui")(ui_command.ui)
+app.command("doctor")(doctor_command.doctor)
 
 
 def _version(wanted: bool) -> None:
@@ -59,7 +63,7 @@ def root(
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr
     )
-    for name in ("alembic", "mlflow", "httpx", "httpcore", "prefect", "fakeredis", "docket"):
+    for name in ("alembic", "mlflow", "httpx", "httpcore", "prefect", "fakeredis", "docket", "urllib3"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
 
 

@@ -31,8 +31,21 @@ def compare(
     console.table(
         "Metrics", columns, [(one["key"], *map(_cell, one["values"])) for one in result["metrics"]], right=range(1, 13)
     )
-    if result.get("page"):
-        console.out.print(f"Page: {result['page']}", soft_wrap=True)
+    if result["paired"]:
+        rows = [
+            (
+                one["metric"],
+                one["run"],
+                _cell(one["difference"]),
+                f"[{_cell(one['low'])}, {_cell(one['high'])}]",
+                _cell(one["p_holm"]),
+                one["n"],
+            )
+            for one in result["paired"]
+        ]
+        columns = ("", f"minus {result['runs'][0]['run_id']}", "difference", "95 % interval", "p (Holm)", "n")
+        console.table("Paired differences", columns, rows, right=(2, 3, 4, 5))
+    console.out.print(f"Page: {result['page']}", soft_wrap=True)
 
 
 def _cell(value: Any) -> str:

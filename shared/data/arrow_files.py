@@ -8,6 +8,7 @@ from shared.data.rows import Row
 from shared.errors import DataError
 
 ROWS_PER_BATCH = 1_000
+UNREADABLE = (OSError, ValueError, OverflowError, LookupError)  # LookupError: an unknown time zone
 
 
 def parquet_rows(path: Path, name: str) -> Iterator[Row]:
@@ -26,7 +27,7 @@ def parquet_rows(path: Path, name: str) -> Iterator[Row]:
                 for values in batch.to_pylist():
                     number += 1
                     yield Row(values, f"{name}:{number}")
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+    except (pa.ArrowException, *UNREADABLE) as error:
         raise DataError(f"{name} is no readable Parquet file ({_where(number, error)}): write it again.") from error
 
 
@@ -47,7 +48,7 @@ def arrow_rows(path: Path, name: str) -> Iterator[Row]:
                     for values in batch.slice(start, ROWS_PER_BATCH).to_pylist():
                         number += 1
                         yield Row(values, f"{name}:{number}")
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+    except (pa.ArrowException, *UNREADABLE) as error:
         raise DataError(f"{name} is no readable Arrow file ({_where(number, error)}): write it again.") from error
 
 

@@ -49,6 +49,10 @@ class ColumnMapping(BaseModel):
     votes_ties: str = "votes_ties"
     metadata: tuple[str, ...] = ("topic",)
 
+    def mapped(self) -> frozenset[str]:
+        """Every column that is read as something in particular."""
+        return frozenset(getattr(self, name) for name in type(self).model_fields if name != "metadata")
+
     def renamed(self) -> list[str]:
         """Columns whose names differ from the defaults: those must be there."""
         fields = type(self).model_fields
@@ -129,8 +133,8 @@ def number_of(
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
-        if isinstance(value, bool):
-            raise TypeError
+        if isinstance(value, bool | bytes) or (isinstance(value, str) and "_" in value):
+            raise TypeError  # which `float` would take
         number = float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidValueError(f"column {name!r} holds no number") from error
@@ -150,7 +154,9 @@ def numbers_of(values: Mapping[str, Any], name: str) -> dict[str, float]:
         InvalidValueError: it holds something else.
     """
     value = values.get(name)
-    if isinstance(value, str) and value.strip():
+    if isinstance(value, str):
+        value = value.strip()
+    if isinstance(value, str) and value:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError) as error:
@@ -164,7 +170,7 @@ def numbers_of(values: Mapping[str, Any], name: str) -> dict[str, float]:
 
 
 def scalar_of(values: Mapping[str, Any], name: str) -> str | float | int | bool | None:
-    """A column's value as metadata: a text, a number, a truth value, or None.
+    """A column's value as metadata: a text, a finite number, a truth value, or None.
 
     Raises:
         InvalidValueError: a text that is no Unicode.
@@ -172,8 +178,10 @@ def scalar_of(values: Mapping[str, Any], name: str) -> str | float | int | bool 
     value = values.get(name)
     if isinstance(value, str):
         return checked_text(value, name)
-    if value is None or isinstance(value, bool | float):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, int) and abs(value) < 2**63:
         return value
     return checked_text(str(value)[:1_000], name) if not isinstance(value, int) else None

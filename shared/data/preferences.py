@@ -2,8 +2,9 @@
 
 Standard: ``prompt``, ``chosen``, ``rejected`` as text. Conversational: lists of ``{role, content}``. Implicit prompt:
 chosen and rejected are whole dialogues that differ in their last turn, as lists or as "Human: ... Assistant: ..." text
-(HH-RLHF). Columns ``{chosen,rejected}_<name>_rating`` and objects ``{chosen,rejected}_scores`` become factor scores;
-other columns ``{chosen,rejected}_<name>`` with numbers on both sides become covariates.
+(HH-RLHF). Columns ``{chosen,rejected}_<name>_rating`` and objects ``{chosen,rejected}_scores`` become factor scores,
+``{chosen,rejected}_{score,rating,reward}`` the score "overall"; other columns ``{chosen,rejected}_<name>`` with numbers
+on both sides become covariates, unless they are mapped to something else.
 """
 
 import re
@@ -19,7 +20,13 @@ from shared.records import Message, PreferenceRecord, Votes, content_id
 
 RATING = re.compile(r"chosen_(.+)_rating")
 SIDE = re.compile(r"chosen_(.+)")
-OVERALL = (("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"))
+OVERALL = (
+    ("score_chosen", "score_rejected"),
+    ("chosen_score", "rejected_score"),
+    ("chosen_rating", "rejected_rating"),
+    ("chosen_reward", "rejected_reward"),
+)
+JUDGEMENTS = {"scores", "score", "rating", "reward", "votes", "upvotes"}  # would tell a baseline the label
 SLACK = 1e-9  # of a difference of means that is a whole number on paper
 
 
@@ -191,7 +198,7 @@ def _both(name: str, ending: str = "") -> tuple[str, str]:
 def _covariate_names(columns: tuple[str, ...], mapped: frozenset[str]) -> tuple[str, ...]:
     present = set(columns)
     names = [match.group(1) for one in columns if (match := SIDE.fullmatch(one))]
-    taken = {"scores", "score", "model"}
+    taken = JUDGEMENTS | {"model"}
     return tuple(
         name
         for name in names
@@ -204,7 +211,7 @@ def _covariate_names(columns: tuple[str, ...], mapped: frozenset[str]) -> tuple[
 
 def _covariates(values: Mapping[str, Any], names: ColumnMapping) -> tuple[dict[str, float], dict[str, float]]:
     chosen, rejected = {}, {}
-    for name in _covariate_names(tuple(map(str, values)), frozenset((names.chosen, names.rejected))):
+    for name in _covariate_names(tuple(map(str, values)), names.mapped()):
         one, other = _both(name)
         try:
             first, second = number_of(values, one), number_of(values, other)

@@ -33,13 +33,25 @@ def iter_rows(location: str | Path, tally: RowTally) -> Iterator[Row]:
     if isinstance(location, str) and location.startswith("hub:"):
         yield from _hub_rows(location)
         return
-    path = Path(location).expanduser()
-    if not path.exists():
-        raise DataError(f"{path} is not there: give an existing file or folder.")
+    path = _existing(Path(location))
     if path.is_dir():
         yield from _folder_rows(path, tally)
     else:
         yield from _file_rows(path, path.name, tally)
+
+
+def _existing(path: Path) -> Path:
+    try:
+        path = path.expanduser()
+        if path.exists():
+            return path
+    except RuntimeError as error:
+        raise DataError(f"{path} begins with a user that is not known here: give the whole path.") from error
+    except OSError as error:
+        name = path.name if len(path.name) <= 80 else f"{path.name[:80]}..."
+        raise DataError(f"{name} cannot be opened ({error.strerror}): give an existing file or folder.") from error
+    shown = str(path) if str(path).isprintable() else repr(str(path))
+    raise DataError(f"{shown} is not there: give an existing file or folder.")
 
 
 def source_digest(location: str | Path) -> str | None:
@@ -112,13 +124,15 @@ def _hub_rows(location: str) -> Iterator[Row]:
     if not name.strip():
         raise UsageError(f"{location!r} names no data set: write hub:organisation/name[@revision][:split].")
     import datasets
+    import httpx
+    from datasets.exceptions import DatasetsError
 
     try:
         # Not streamed: what was fetched once is memory-mapped from the cache, with or without a network.
         loaded: Any = datasets.load_dataset(name, revision=revision or None, split=split or "train")
         for number, values in enumerate(loaded, start=1):
             yield Row(dict(values), f"hub:{name}:{number}")
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, DatasetsError, httpx.HTTPError) as error:
         problem = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise SystemStateError(
             f"the hub data set {name} cannot be read ({problem}): check its name, the network and your access, or "

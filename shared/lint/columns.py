@@ -71,10 +71,6 @@ class Columns:
             if len(self._codes[name]) <= MOST_CATEGORIES
         }
 
-    def category_names(self, column: str) -> list[str]:
-        """Names of a column's categories, in the order of their numbers."""
-        return list(self._codes[column])
-
     def flags(self) -> dict[str, NDArray[np.int8]]:
         """Metadata with exactly two values, as 0 and 1 (`MISSING` where a pair has none), by name [n]."""
         return {

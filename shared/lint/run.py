@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -139,7 +140,7 @@ def _report(
         status[name] = "found" if outcome.findings else "clean"
         if outcome.figures:
             figures[name] = outcome.figures
-        metrics |= outcome.metrics
+        metrics |= {key: value for key, value in outcome.metrics.items() if math.isfinite(value)}
     findings.sort(key=lambda each: SEVERITIES.index(each.severity))
     for severity in SEVERITIES:
         metrics[metric_name(f"{severity}s")] = float(sum(each.severity == severity for each in findings))

@@ -7,6 +7,7 @@ result depends on them.
 import csv
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -166,7 +167,8 @@ def headline(folders) -> list[dict]:
     for path in sorted((folders["eval"] / "measured").glob("*.json")):
         values = Measured.read(path).items["margin"].values
         rows.append({"name": f"margin of {path.stem}", "value": float(values.mean()), "n": values.shape[1]})
-    return rows
+    # What cannot be estimated: the result table shows "-".
+    return [*rows, {"name": "not estimable", "value": math.nan, "low": math.nan, "high": math.nan}]
 
 
 DOMAIN = Domain(
