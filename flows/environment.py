@@ -17,6 +17,8 @@ def prepare_environment() -> None:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_MODEL_CATALOG_URI": "",
         "TOKENIZERS_PARALLELISM": "false",
+        # Threads that spin while they wait starve each other as soon as anything else runs on the machine.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",

@@ -52,8 +52,7 @@ def generate(
         prompts: conversations that end with a user's turn.
         format: how they are rendered.
         config: how to sample.
-        precision: see `pick_device`. On a CPU ``auto`` is float32: token by token, bf16 autocast converts every weight
-            again and again, and is slower.
+        precision: see `pick_device`.
         on_progress: called with (responses done, responses in all).
 
     Returns:
@@ -64,8 +63,6 @@ def generate(
     from transformers import GenerationConfig as TransformersGeneration
 
     choice = pick_device(precision)
-    if precision == "auto" and choice.device == "cpu":
-        choice = pick_device("float32")
     model.to(choice.device)  # pyright: ignore[reportArgumentType]
     model.eval()
     pad: Any = tokenizer.pad_token_id

@@ -79,6 +79,8 @@ def versions(name: str, uri: str | None = None) -> list[RegisteredVersion]:
         SystemStateError: the database or server cannot be used.
     """
     uri = uri or tracking_uri()
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///").partition("?")[0]).exists():
+        return []  # looking does not make a database
     with mlflow_errors(uri):
         aliases = _aliases(uri, name)
         found = client(uri).search_model_versions(f"name = '{_checked(name)}'")

@@ -48,7 +48,9 @@ def headline(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [{"name": "Pairs", "value": pairs, "note": ""}]
     if trained:
         steps = _read(folders, trained[0], "training.json")["steps"]
-        rows.append({"name": "DPO steps", "value": str(steps), "note": f"{len(trained)} seeds"})
+        rows.append(
+            {"name": "DPO steps", "value": str(steps), "note": f"{len(trained)} seed{'s' if len(trained) > 1 else ''}"}
+        )
     reward, judge = evaluation["reward_model"], evaluation["judge"]
     rows.append(_row("Reward model accuracy", reward["estimates"]["accuracy"]))
     rows += [_row(f"  {name} only", baseline["accuracy"], "baseline") for name, baseline in reward["baselines"].items()]

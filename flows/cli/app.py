@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from types import FrameType
 from typing import Annotated
 
@@ -63,6 +64,9 @@ def root(
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr
     )
+    if not verbose:
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
     for name in ("alembic", "mlflow", "httpx", "httpcore", "prefect", "fakeredis", "docket", "urllib3"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
 

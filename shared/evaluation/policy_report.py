@@ -43,8 +43,8 @@ def ranking_section(
 
     Returns:
         JSON: ``models`` (name -> metric -> estimate), ``over_seeds`` (metric -> estimate with items and seeds
-        resampled, and `t_over_seeds`), ``differences`` (policy -> metric -> paired difference to the base, with Holm-corrected p
-        over the tested metrics), ``idealised_accuracy`` or null with the reason.
+        resampled, and `t_over_seeds`), ``differences`` (policy -> metric -> paired difference to the base,
+        with Holm-corrected p over the tested metrics), ``idealised_accuracy`` or null with the reason.
     """
     groups = [one.group_id for one in records]
     outcomes = {name: pair_outcomes_of(logps, base, beta) for name, logps in {"base": base, **policies}.items()}
