@@ -14,7 +14,7 @@ from flows.watch import watcher
 @flow(name="valign-domain", flow_run_name="{domain}")
 def any_domain(domain: str, request: RunRequest) -> dict[str, Any]:
     """Runs the pipeline of any installed domain; returns the run's record."""
-    run = PipelineRun(prepare(domain, request), watcher())
+    run = PipelineRun(prepare(domain, watcher().request or request), watcher())
     with run.tracked():
         run_stages(run)
         return finish(run)

@@ -17,7 +17,7 @@ def counseling(request: RunRequest) -> dict[str, Any]:
 
     The stages and their order stand in `domains/counseling/pipeline.py`.
     """
-    run = PipelineRun(prepare("counseling", request), watcher())
+    run = PipelineRun(prepare("counseling", watcher().request or request), watcher())
     with run.tracked():
         run_stages(run)
         return finish(run)

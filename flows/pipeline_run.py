@@ -15,7 +15,7 @@ from prefect.runtime import flow_run as current_flow_run
 from flows.preparation import PreparedRun
 from flows.run_record import write_record
 from flows.watch import Listener
-from shared.errors import StageError
+from shared.errors import StageError, ValignError
 from shared.executor import Executor, StageResult
 from shared.home import store_folder
 from shared.recipes import to_values
@@ -128,6 +128,15 @@ def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(error, StageError) and error.transient
 
 
+def _for_prefect(run: PipelineRun, stage: str, error: ValignError) -> ValignError:
+    """The error as Prefect may store it: no path, no column's name, no row of the data."""
+    run.listener.error = error
+    told = type(error)(f"stage {stage} failed ({type(error).__name__}); the command that started it said why.")
+    if isinstance(told, StageError) and isinstance(error, StageError):
+        told.transient = error.transient
+    return told
+
+
 def run_stages(run: PipelineRun) -> None:
     """One Prefect task a stage, in order; each returns a small JSON summary."""
     for stage in run.prepared.stages:
@@ -144,7 +153,10 @@ def run_stages(run: PipelineRun) -> None:
             result_serializer="json",
         )
         def run_stage(key_of: str, stage: Any = stage.name) -> dict[str, Any]:
-            result = run.run_stage(next(one for one in run.prepared.stages if one.name == stage))
+            try:
+                result = run.run_stage(next(one for one in run.prepared.stages if one.name == stage))
+            except ValignError as error:
+                raise _for_prefect(run, stage, error) from None
             return {
                 "stage": stage,
                 "run": key_of,

@@ -68,6 +68,15 @@ def locate_data(domain: Domain, given: str | None) -> tuple[Path | None, str | N
     return path, None
 
 
+def _shown_name(data: Path | None, run_id: str) -> str:
+    """The data's file name as it may be stored; an earlier start of the run remembers it."""
+    from shared.deidentify.file_names import masked_file_name
+
+    if data is None:
+        return ""
+    return recorded(run_id).get("data", {}).get("name") or masked_file_name(data.name)
+
+
 def find_policy(given: str) -> Policy:
     """The model named for evaluation: a registered one (``valign-counseling@champion``), a folder, or a base model."""
     from shared.models import model_revision
@@ -148,7 +157,7 @@ def prepare(domain_name: str, request: RunRequest) -> PreparedRun:
     names = [stage.name for stage in stages]
     if len(set(names)) != len(names):
         raise UsageError(f"domain {domain.name} names a stage twice: mend its pipeline.")
-    name = location or (data.name if data is not None else "")
+    name = location or _shown_name(data, run_id)
     return PreparedRun(
         domain=domain,
         request=request,

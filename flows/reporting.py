@@ -21,7 +21,8 @@ def write_report(run: "PipelineRun", record: dict[str, Any], path: Path) -> None
     for row in record.get("headline", []):
         value = row["value"]
         shown = Interval(value=value, low=row.get("low"), high=row.get("high")) if isinstance(value, float) else value
-        rows.append([row["name"], shown, row.get("n"), row.get("note") or ""])
+        name = row["name"].replace("  ", "\u2003", 1) if row["name"].startswith("  ") else row["name"]
+        rows.append([name, shown, row.get("n"), row.get("note") or ""])
     seconds = sum(result.seconds for result in run.done.values())
     data = ReportData(
         title=prepared.domain.title,
@@ -85,11 +86,9 @@ def _decision(decision: dict[str, Any] | None) -> Any:
     if decision is None:
         return None
     tests = decision.get("tests", [])
-    reasons = [Reason(passed=None, text=text) for text in decision["reasons"]]
-    if len(tests) <= len(reasons):
-        for index, test in enumerate(tests):
-            reasons[index] = Reason(passed=test["passed"], text=decision["reasons"][index])
-    verdict = (
-        "Promoted: the model is the new champion." if decision["promoted"] else "Not promoted: the champion stays."
-    )
+    # With tests the first reason is the verdict, then one reason a test, then remarks on the licence.
+    texts = decision["reasons"][1:] if tests else decision["reasons"]
+    passed = [test["passed"] for test in tests] + [None] * len(texts)
+    reasons = [Reason(passed=outcome, text=text) for outcome, text in zip(passed, texts, strict=False)]
+    verdict = "The model is the new champion." if decision["promoted"] else "The champion stays."
     return Decision(promoted=decision["promoted"], summary=verdict, reasons=reasons)

@@ -39,7 +39,7 @@ def write_record(run: PipelineRun, status: str, **more: Any) -> dict[str, Any]:
             "sha256": prepared.config_sha256,
             "values": to_values(prepared.recipe),
         },
-        "request": prepared.request.model_dump(mode="json"),
+        "request": {**prepared.request.model_dump(mode="json"), "data": prepared.request.data and prepared.data_name},
         "champion": {
             "folder": str(champion.folder) if champion and champion.folder else None,
             "version": prepared.champion_version,

@@ -24,15 +24,17 @@ def run_flow(
         ValignError: as a stage raised it.
         SystemStateError: no Prefect server could be started or reached.
     """
-    with watching(Listener(announce, progress)), embedded_server() as server:
+    listener = Listener(announce, progress, request)
+    shown = request.model_copy(update={"data": None if request.data is None else "given on the command line"})
+    with watching(listener), embedded_server() as server:
         flow = _flow_of(domain)  # imports Prefect, while the server starts
         from httpx import HTTPError
 
         with _api(server) as address:
             try:
-                return flow(request)
-            except ValignError:
-                raise
+                return flow(shown)
+            except ValignError as error:
+                raise (listener.error or error) from None
             except (RuntimeError, OSError, HTTPError) as error:
                 if not _is_server_trouble(error, address):
                     raise

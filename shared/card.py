@@ -308,7 +308,17 @@ def _usage(card: ModelCard) -> str:
 def usage_snippet(card: ModelCard) -> str:
     """Python that loads the model with transformers (and peft, for an adapter) and answers one prompt."""
     here = 'location = "."  # the folder that this card stands in'
-    if card.adapter:
+    # An adapter of a packaged model: its base has no hub id that peft could resolve.
+    packaged = card.adapter and card.base_model is not None and "/" not in card.base_model
+    if packaged:
+        imports = [
+            "from pathlib import Path",
+            "from transformers import AutoTokenizer",
+            "from shared.home import models_folder  # valign's own packages",
+            "from shared.models import load_policy, resolve",
+        ]
+        loader = ""
+    elif card.adapter:
         loader = "AutoPeftModelForCausalLM"
         imports = [f"from peft import {loader}", "from transformers import AutoTokenizer"]
     else:
@@ -319,7 +329,10 @@ def usage_snippet(card: ModelCard) -> str:
         "",
         here if card.location is None else f"location = {card.location!r}",
         "tokenizer = AutoTokenizer.from_pretrained(location)",
-        f"model = {loader}.from_pretrained(location)",
+        f"base = resolve({card.base_model!r}, models_folder()).path"
+        if packaged
+        else f"model = {loader}.from_pretrained(location)",
+        *(["model = load_policy(base, Path(location))"] if packaged else []),
         'prompt = "..."  # put your prompt here',
     ]
     if card.prompt_style == "chat":

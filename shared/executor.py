@@ -253,9 +253,7 @@ class Executor:
                     name: {"stage": artifact.stage, "key": artifact.key, "digest": artifact.digest}
                     for name, artifact in inputs.items()
                 },
-                "files_read": {
-                    name: {"name": path.name, "sha256": parts["files"][name]} for name, path in stage.files.items()
-                },
+                "files_read": {name: {"sha256": digest} for name, digest in parts["files"].items()},
                 "models": dict(stage.models),
             }
             artifact = self.store.commit(stage.name, key, out, facts)

@@ -34,7 +34,7 @@ LIMITS = (
 def write_model(context: StageContext) -> dict[str, float]:
     """Writes the final folder: the trained model's files and ``README.md``, the card.
 
-    Config: ``recipe`` (the whole), ``base``, ``data_name``. Inputs ``model``, ``eval``, ``gate``, ``data``.
+    Config: ``recipe`` (the whole), ``base``. Inputs ``model``, ``eval``, ``gate``, ``data``.
 
     Returns:
         ``card/files``.
@@ -73,7 +73,7 @@ def _card(context: StageContext) -> ModelCard:
     decision = GateDecision.read(context.inputs["gate"] / "decision.json")
     first = next(name for name in evaluation["policies"] if name != "base")
     dataset = CardDataset(
-        name=context.config["data_name"],
+        name=summary["name"],
         role="training pairs, judge pairs (other groups) and held-out test pairs",
         digest=_manifest(context.inputs["data"])["digest"],
         licence=summary.get("licence"),

@@ -14,9 +14,10 @@ from shared.data.columns import ColumnMapping
 from shared.data.preferences import preferences
 from shared.data.preparing import Prepared, SplitSettings, prepare_records, summary_of, write_dropped
 from shared.data.reading import iter_rows, source_digest
-from shared.data.rows import RowTally
+from shared.data.rows import BadRow, RowTally
 from shared.deidentify.config import DeidentifyConfig, require_deidentification
 from shared.deidentify.deidentifier import Deidentifier
+from shared.deidentify.file_names import masked_file_name, masked_source
 from shared.durable import write_json
 from shared.errors import DataError
 from shared.recipes import Component
@@ -109,9 +110,12 @@ def prepare(context: StageContext) -> dict[str, float]:
     masker = Deidentifier(counseling_deidentify(config.deidentify))
     prepared = prepare_records(masker.mask_records(records), context.out, settings, tally)
     _check(prepared, tally, settings, name)
+    names: dict[str, str] = {}
+    for rows in (tally.bad, tally.left_out):
+        rows[:] = [BadRow(masked_source(row.source, names, masker), row.reason) for row in rows]
     dropped = write_dropped(context.out / "dropped.jsonl", tally)
     summary = {
-        "name": name,
+        "name": name if isinstance(location, str) else masked_file_name(name, masker),
         "adapter": adapter,
         "licence": config.licence or LICENCES.get(adapter),
         "licence_from": "recipe" if config.licence else "the published data set" if adapter in LICENCES else None,

@@ -8,6 +8,7 @@ from domains.counseling.data import SPLITS, CounselingDataConfig, read_preferenc
 from shared.data.record_files import iter_records
 from shared.data.rows import RowTally
 from shared.deidentify.deidentifier import Deidentifier
+from shared.deidentify.file_names import masked_source
 from shared.durable import write_json
 from shared.lint.config import LintConfig
 from shared.lint.findings import LintReport
@@ -54,10 +55,7 @@ def _as_given(location: str | Path, config: CounselingDataConfig) -> Iterator[Pr
     masker = Deidentifier()
     names: dict[str, str] = {}
     for record in read_preferences(location, config, tally)[1]:
-        name, _, row = record.source.rpartition(":")
-        if name not in names:
-            names[name] = masker.mask_text(Path(name).stem.replace("_", " "))[0].replace(" ", "_") + Path(name).suffix
-        yield replace(record, id=content_id(record.id), source=f"{names[name]}:{row}")
+        yield replace(record, id=content_id(record.id), source=masked_source(record.source, names, masker))
 
 
 def _metrics(report: LintReport, part: str) -> dict[str, float]:

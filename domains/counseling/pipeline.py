@@ -108,7 +108,7 @@ def build(request: PipelineRequest) -> list[Stage]:
         Stage(
             "card",
             card.write_model,
-            config={"recipe": values, "base": recipe.model, "data_name": _data_name(request)},
+            config={"recipe": values, "base": recipe.model},
             inputs={"model": first, "eval": "eval", "gate": "gate", "data": "data", "lint": "lint"},
             models={"base": recipe.model},
         )
@@ -138,10 +138,6 @@ def _lint(request: PipelineRequest, recipe: CounselingRecipe, values: Mapping[st
         models={"base": recipe.model},
         libraries=("pyarrow", "py3langid", "rensa", "scikit-learn"),
     )
-
-
-def _data_name(request: PipelineRequest) -> str:
-    return request.location or (request.data.name if request.data else "")
 
 
 def _scorer(name: str, split: str, values: Mapping[str, Any]) -> Stage:

@@ -252,7 +252,17 @@ def _ranking(evaluation: Mapping[str, Any]) -> Section:
     ranking = evaluation["ranking"]
     policies = evaluation["policies"]
     rows: list[Any] = [
-        [name, *[_interval(ranking["models"][policy][metric]) for policy in policies]] for metric, name in NAMES.items()
+        [
+            name,
+            # The base has no reward against itself.
+            *[
+                None
+                if policy == "base" and metric.startswith("reward")
+                else _interval(ranking["models"][policy][metric])
+                for policy in policies
+            ],
+        ]
+        for metric, name in NAMES.items()
     ]
     tables = [Table(caption="Held-out pairs, before and after", columns=["", *map(label, policies)], rows=rows)]
     tests: list[Any] = [
@@ -328,7 +338,7 @@ def _examples(examples: Sequence[Mapping[str, Any]]) -> Section:
                         label=label(answer["name"]),
                         text=answer["text"],
                         facts={"judge": answer["judge_score"]},
-                        preferred=answer is best,
+                        preferred=answer is best and len({one["judge_score"] for one in answers}) > 1,
                     )
                     for answer in answers
                 ],

@@ -35,7 +35,8 @@ def lint_section(reports: Mapping[str, Mapping[str, Any]], masked: Mapping[str, 
             notices.append(Notice(level="good", text=f"{caption}: {note}"))
         if counts["error"] or counts["warning"]:
             level = "bad" if counts["error"] else "warning"
-            text = f"{TITLES.get(part, part)}: {counts['error']} errors and {counts['warning']} warnings."
+            said = [f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts.items() if count]
+            text = f"{TITLES.get(part, part)}: {' and '.join(said)}."
             notices.append(Notice(level=level, text=text))
     predictors = _predictors(reports.get("source", {}))
     if predictors:

@@ -1,5 +1,6 @@
 """What both trainers are told: transformers' training arguments and PEFT's configuration, from a job."""
 
+import json
 import math
 import os
 from pathlib import Path
@@ -64,6 +65,15 @@ def common_arguments(job: TrainingJob, pairs: int, work: Path) -> dict[str, Any]
     }
 
 
+def _last_blocks(job: TrainingJob, most: int | None) -> list[int] | None:
+    """Indices of the last transformer blocks, or None for all."""
+    if most is None:
+        return None
+    config = json.loads((job.model / "config.json").read_text(encoding="utf-8"))
+    blocks = int(config.get("num_hidden_layers") or config["text_config"]["num_hidden_layers"])
+    return list(range(max(0, blocks - most), blocks))
+
+
 def adapters(job: TrainingJob, task: str) -> Any:
     """PEFT's LoRA configuration of a job, or None where all weights are trained. `task`: PEFT's task type."""
     lora = job.config.lora
@@ -76,6 +86,7 @@ def adapters(job: TrainingJob, task: str) -> Any:
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=lora.targets,
+        layers_to_transform=_last_blocks(job, lora.last_blocks),
         task_type=task,
         # The head of a reward model is new: it is trained whole, whatever the family calls it.
         modules_to_save=["score", "classifier"] if task == "SEQ_CLS" else None,

@@ -1,0 +1,32 @@
+"""File names as they may be stored and shown: a person's name in one is masked like one in a text."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shared.deidentify.deidentifier import Deidentifier
+
+
+def masked_file_name(name: str, masker: "Deidentifier | None" = None) -> str:
+    """The file name, unchanged where it names nobody.
+
+    Args:
+        name: without folders, e.g. ``Jane_Doe_export.csv``.
+        masker: one that is at hand; to make one loads a language model.
+    """
+    from shared.deidentify.deidentifier import Deidentifier
+
+    path = Path(name)
+    words = path.stem.replace("_", " ").replace("-", " ")
+    masked, findings = (masker or Deidentifier()).mask_text(words)
+    return name if not findings else masked.replace(" ", "_") + path.suffix
+
+
+def masked_source(source: str, names: dict[str, str], masker: "Deidentifier") -> str:
+    """A record's source, ``file:row``, with its file name masked; `names` remembers the files seen."""
+    name, sign, row = source.rpartition(":")
+    if not sign:
+        return source
+    if name not in names:
+        names[name] = masked_file_name(Path(name).name, masker)
+    return f"{names[name]}:{row}"
