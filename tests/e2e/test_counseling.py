@@ -195,8 +195,7 @@ def test_the_tracked_runs_hold_no_text(finished):
 
 
 def test_switching_masking_off_silently_is_refused(tiny, recipe, counsel_chat):
-    line = tiny.error(
-        "lint", "counseling", "--data", str(counsel_chat), "--recipe", str(recipe), "--set", "data.deidentify.enabled=false",
-        code=2,
-    )  # fmt: skip
-    assert "accept_identifiable_data" in line
+    options = ("--data", str(counsel_chat), "--recipe", str(recipe), "--set", "data.deidentify.enabled=false")
+    told = tiny("lint", "counseling", *options, code=2).stderr.strip().splitlines()[-1]
+    assert told.startswith("Error: ")
+    assert "accept_identifiable_data" in told
