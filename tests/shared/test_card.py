@@ -285,3 +285,10 @@ def test_the_snippet_runs(tmp_path, adapter, style, capsys):
     )
     exec(compile(usage_snippet(card), "snippet", "exec"), {})
     assert capsys.readouterr().out.endswith("\n")
+
+
+def test_an_adapter_of_a_packaged_model_is_loaded_through_valign():
+    snippet = usage_snippet(ModelCard("m", base_model="smollm2-135m-instruct", adapter=True))
+    compile(snippet, "snippet", "exec")
+    assert "resolve('smollm2-135m-instruct', models_folder())" in snippet
+    assert "AutoPeft" not in snippet
