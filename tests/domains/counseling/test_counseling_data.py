@@ -169,8 +169,6 @@ def test_adapter_from_columns() -> None:
 
 
 def test_the_packaged_sample(tmp_path: Path) -> None:
-    if not list(SAMPLE.glob("*.jsonl")):
-        pytest.skip("the sample is not written yet")
     metrics, summary, records = run(SAMPLE, tmp_path / "out", licence="CC-BY-4.0")
     assert (summary["adapter"], summary["licence_from"], summary["rows"]["bad"]) == ("preferences", "recipe", 0)
     assert metrics["data/pairs"] >= 120
