@@ -5,7 +5,7 @@ python -m benchmarks.lint_planted
 
 import argparse
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.planted_pairs import Key, Planted, clean_pairs, planted
@@ -65,8 +65,10 @@ DATASET_CHECKS: dict[Key, bool] = {
     **{("label_predictors", f"covariates.noise{k}"): False for k in range(5)},
     ("label_predictors", "metadata.chosen_first"): False,
     ("dominating_groups", ""): True,
-    ("all_tied", ""): False,
-    ("one_group", ""): False,
+}
+WHOLE_DATA: dict[str, Callable[[PreferenceRecord], PreferenceRecord]] = {
+    "all_tied": lambda record: replace(record, margin=0.0),
+    "one_group": lambda record: replace(record, group_id="one"),
 }
 
 
@@ -84,6 +86,19 @@ def scores(data: Planted, report: LintReport) -> list[Score]:
     for key, expected in DATASET_CHECKS.items():
         reported = key in found
         rows.append(Score(*key, int(expected), int(reported), int(expected and reported)))
+    return rows
+
+
+def defects_of_whole_data(pairs: int, seed: int) -> list[Score]:
+    """Checks of what holds for a whole data set, on clean pairs (nothing to find) and on pairs made so."""
+    rows = []
+    for name, edit in WHOLE_DATA.items():
+        off = {each.name: "off" for each in CHECKS if each.name != name}
+        config = CONFIG.model_copy(update={"severities": off})
+        clean = list(clean_pairs(pairs, seed))
+        made = [edit(record) for record in clean]
+        reported = [bool(run(Planted(records, []), config).of(name)) for records in (clean, made)]
+        rows.append(Score(name, "pairs made so and clean pairs", 1, sum(reported), int(reported[1])))
     return rows
 
 
@@ -120,7 +135,7 @@ def main() -> None:
     report = run(data)
     print(f"{len(data.train)} train and {len(data.test)} test pairs\n")
     print(f"{'check':28}{'subject':52}{'planted':>8}{'found':>7}{'recall':>8}{'precision':>11}")
-    for each in scores(data, report):
+    for each in [*scores(data, report), *defects_of_whole_data(arguments.pairs, arguments.seed)]:
         print(f"{each.check:28}{each.subject:52}{each.planted:8}{each.found:7}{each.recall:8.2f}{each.precision:11.2f}")
     confidences = (0.7, 0.8, 0.9, 0.95)
     print("\nlabel flips by flip_confidence (chance precision is the planted share):")
@@ -131,7 +146,7 @@ def main() -> None:
     clean = list(clean_pairs(arguments.pairs, arguments.seed + 99))
     cut = arguments.pairs * 4 // 5
     on_clean = run(Planted(clean[:cut], clean[cut:]))
-    rows = [f"{each.check} {each.subject} {each.count}" for each in on_clean.findings]
+    rows = [f"{each.check} {each.subject} {each.count}".replace("  ", " ") for each in on_clean.findings]
     print(f"findings on {arguments.pairs} clean pairs: {'; '.join(rows) or 'none'}")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from shared.recipes import flatten
 
 if TYPE_CHECKING:
     from shared.evaluation.measured import Measured
+    from shared.report.blocks import Interval
     from shared.report.comparison import ComparedRun
 
 log = logging.getLogger(__name__)
@@ -32,9 +34,11 @@ def compare_runs(domain: str, run_ids: Sequence[str], limit: int, metric_filters
         metric_filters: keep only metrics whose name holds one of these texts; empty keeps all.
 
     Returns:
-        ``{"runs": [...], "params": [{key, values}], "metrics": [{key, values}], "paired": [...], "page": path}``;
-        `params` are the recipe keys (and data) that differ, values in the order of the runs, None where a run has
-        none; `paired` are differences of a later run to the first with interval and p value.
+        ``{"runs": [...], "params": [{key, values}], "results": [{key, values, low, high}], "metrics": [{key, values,
+        low, high}], "paired": [...], "page": path}``; values stand in the order of the runs, None where a run has
+        none. `params` are the recipe keys (and data) that differ; `results` the rows of the runs' own result tables;
+        `low` and `high` the ends of each run's interval, where there is one; `paired` are differences of a later run
+        to the first with interval and p value.
 
     Raises:
         UsageError: unknown domain or run, a run of another domain, no runs, or no metric of that name.
@@ -54,7 +58,8 @@ def compare_runs(domain: str, run_ids: Sequence[str], limit: int, metric_filters
     return {
         "runs": [_summary(record) for record in records],
         "params": [one for one in params if len({json.dumps(value) for value in one["values"]}) > 1],
-        "metrics": [{"key": key, "values": [one.get(key) for one in metrics]} for key in wanted],
+        "results": _with_intervals([run.results for run in compared]),
+        "metrics": _with_intervals([run.metrics for run in compared]),
         "paired": paired,
         "page": str(page),
     }
@@ -107,18 +112,89 @@ def _summary(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def measured_of(domain: Domain, record: Mapping[str, Any]) -> "Measured | None":
     """What the run's evaluation measured of its model item by item; None where it did not get that far."""
+    return _read_measured(domain, record, "model" if record["request"].get("evaluate") else "candidate")
+
+
+def _read_measured(domain: Domain, record: Mapping[str, Any], name: str) -> "Measured | None":
     from shared.evaluation.measured import Measured
 
-    stage = next((one for one in record["stages"] if one["stage"] == domain.evaluation_stage), None)
-    name = "model" if record["request"].get("evaluate") else "candidate"
-    path = Path(stage["path"]) / "measured" / f"{name}.json" if stage else None
-    if path is None or not path.is_file():
+    path = _measured_folder(domain, record) / f"{name}.json"
+    if not path.is_file():
         return None
     try:
         return Measured.read(path)
     except DataError as error:
         log.warning("%s", error)
         return None
+
+
+def _measured_folder(domain: Domain, record: Mapping[str, Any]) -> Path:
+    stage = next((one for one in record["stages"] if one["stage"] == domain.evaluation_stage), None)
+    return Path(stage["path"] if stage else "nowhere") / "measured"
+
+
+def headline_of(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The rows of a run's result table by a name of their own: an indented row belongs to the one above it.
+
+    ``Ranking accuracy: base`` above ``  aligned, seed 0`` makes the latter ``Ranking accuracy: aligned, seed 0``.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    above = ""
+    for row in record.get("headline", []):
+        name = row["name"]
+        if name.startswith("  ") and above:
+            name = f"{above}: {name.strip()}"
+        else:
+            above = name.partition(":")[0]
+        found.setdefault(name, row)
+    return found
+
+
+def interval_ends(
+    domain: Domain, record: Mapping[str, Any], metrics: Mapping[str, float]
+) -> dict[str, tuple[float, float]]:
+    """95 % bootstrap intervals over groups of the metrics whose items the run's evaluation kept.
+
+    Items of the model ``<name>`` under ``eval/<metric>`` belong to the metric ``eval/<name>/<metric>``, those of the
+    candidate to ``eval/<metric>`` itself; an interval is given only where the mean of the items is the metric.
+
+    Returns:
+        (low, high) by metric.
+    """
+    from shared.evaluation.intervals import bootstrap_mean
+
+    found: dict[str, tuple[float, float]] = {}
+    for path in sorted(_measured_folder(domain, record).glob("*.json")):
+        measured = _read_measured(domain, record, path.stem)
+        if measured is None:
+            continue
+        for metric, items in measured.items.items():
+            stage, _, rest = metric.partition("/")
+            values = items.values[measured.promoted_seed]
+            for name in (f"{stage}/{path.stem}/{rest}", f"{metric}/{path.stem}", metric):
+                if name in found or name not in metrics:
+                    continue
+                if not math.isclose(float(values.mean()), metrics[name], rel_tol=1e-6, abs_tol=1e-9):
+                    continue
+                estimate = bootstrap_mean(values, items.groups)
+                if estimate.has_interval():
+                    found[name] = (estimate.low, estimate.high)
+    return found
+
+
+def _with_intervals(runs: "Sequence[Mapping[str, Interval | float | None]]") -> list[dict[str, Any]]:
+    """Rows of JSON: a figure's values, and the ends of their intervals where any run has one."""
+    from shared.report.blocks import Interval
+
+    rows = []
+    for key in dict.fromkeys(name for run in runs for name in run):
+        cells = [run.get(key) for run in runs]
+        row: dict[str, Any] = {"key": key, "values": [c.value if isinstance(c, Interval) else c for c in cells]}
+        if any(isinstance(cell, Interval) and cell.low is not None for cell in cells):
+            row["low"] = [c.low if isinstance(c, Interval) else None for c in cells]
+            row["high"] = [c.high if isinstance(c, Interval) else None for c in cells]
+        rows.append(row)
+    return rows
 
 
 def _compared(
@@ -136,11 +212,12 @@ def _compared(
     first = measured[0]
     runs = []
     for record, of_run, values, items in zip(records, settings, metrics, measured, strict=True):
-        figures: dict[str, Any] = {
-            row["name"]: Interval(value=row["value"], low=row.get("low"), high=row.get("high"))
-            for row in record.get("headline", [])
-            if isinstance(row["value"], float) and _is_wanted(row["name"], filters)
+        results: dict[str, Interval | float | None] = {
+            name: Interval(value=row["value"], low=row.get("low"), high=row.get("high"))
+            for name, row in headline_of(record).items()
+            if isinstance(row["value"], float) and _is_wanted(name, filters)
         }
+        ends = interval_ends(domain, record, values)
         scores: dict[str, ItemScores] = {}
         # As at the gate: what was measured under other conditions (judge, prompt format) is not compared in pairs.
         if items is not None and first is not None and dict(items.measured_with) == dict(first.measured_with):
@@ -159,7 +236,13 @@ def _compared(
                 run_id=record["run_id"],
                 started=time.strftime("%Y-%m-%d %H:%M", time.localtime(record["started"])),
                 params={key: value if _is_plain(value) else json.dumps(value) for key, value in of_run.items()},
-                metrics={**figures, **{key: values.get(key) for key in wanted}},
+                results=results,
+                metrics={
+                    key: Interval(value=values[key], low=ends[key][0], high=ends[key][1])
+                    if key in ends
+                    else values.get(key)
+                    for key in wanted
+                },
                 items=scores,
                 report=f"{record['run_id']}/report.html" if report.is_file() else "",
             )

@@ -1,5 +1,6 @@
-"""Counseling's lint stage: the data as they were given, and the splits that are trained on."""
+"""Counseling's lint stage: the data as they were given, and the splits that are trained on; two checks of its own."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,54 @@ from shared.deidentify.deidentifier import Deidentifier
 from shared.deidentify.file_names import masked_source
 from shared.durable import write_json
 from shared.lint.config import LintConfig
-from shared.lint.findings import LintReport
+from shared.lint.findings import LintReport, stop_on_errors
+from shared.lint.registry import Check, record_check
 from shared.lint.run import lint
 from shared.models import load_tokenizer
 from shared.records import PreferenceRecord, content_id
 from shared.stages import StageContext
+
+_CRISIS = re.compile(
+    r"\bsuicid|\bkill(?:ing)? (?:myself|himself|herself)\b|\b(?:end|take|taking|ending) my (?:own )?life\b|"
+    r"\bself[- ]?harm|\b(?:hurt|cut|harm)(?:ting|ing)? myself\b|\bwant(?:s|ed)? to die\b|"
+    r"\b(?:do not|don.t|no longer) want to (?:live|be alive)\b",
+    re.IGNORECASE,
+)
+_HELP = re.compile(
+    r"\b(?:988|911|999|112|116 ?123|741741)\b|\bhot ?lines?\b|\bhelp ?lines?\b|\blifeline\b|\bcrisis\b|\bsamaritans\b|"
+    r"\bemergency\b|\bemergencies\b|\bhospital\b|1-?800-?(?:273|suicide)",
+    re.IGNORECASE,
+)
+
+
+def _speaks_of_crisis(record: PreferenceRecord) -> bool:
+    return _CRISIS.search(record.prompt_text()) is not None
+
+
+@record_check(
+    "crisis_questions",
+    severity="info",
+    message="{count} pairs ({share}) whose question speaks of suicide or self-harm: evaluate them apart, and have a "
+    "clinician read what the model answers.",
+)
+def crisis_questions(record: PreferenceRecord) -> bool:
+    """Questions that speak of suicide or self-harm, by their words."""
+    return _speaks_of_crisis(record)
+
+
+@record_check(
+    "crisis_without_help",
+    severity="warning",
+    message="{count} pairs ({share}) in which the preferred answer to a question of suicide or self-harm names no help "
+    "that is there at once (a crisis line, an emergency number, a hospital): a model learns that none is needed; leave "
+    "them out or have a clinician look.",
+)
+def crisis_without_help(record: PreferenceRecord) -> bool:
+    """Preferred answers to such questions without a crisis line, an emergency number or a hospital."""
+    return _speaks_of_crisis(record) and _HELP.search(record.chosen) is None
+
+
+CHECKS: tuple[Check, ...] = (crisis_questions, crisis_without_help)
 
 
 def lint_data(context: StageContext) -> dict[str, float]:
@@ -28,24 +72,24 @@ def lint_data(context: StageContext) -> dict[str, float]:
     Writes ``source.json`` and ``splits.json``.
 
     Raises:
-        DataError: every finding of severity error, in one message.
+        LintError: every finding of severity error, in one message.
     """
     data = CounselingDataConfig.model_validate(context.config["data"])
     config = LintConfig.model_validate(context.config["lint"])
     location: str | Path = data.location or context.files["data"]
     context.progress(0, 2, "linting the data as given")
-    given = lint({"all": lambda: _as_given(location, data)}, config.model_copy(update={"max_length": None}))
+    whole = config.model_copy(update={"max_length": None})
+    given = lint({"all": lambda: _as_given(location, data)}, whole, extra_checks=CHECKS)
     context.progress(1, 2, "linting the splits")
     splits = {
         name: path
         for name in SPLITS
         if next(iter_records(path := context.inputs["data"] / f"{name}.arrow"), None) is not None
     }
-    stored = lint(splits, config, load_tokenizer(context.models["base"]))
+    stored = lint(splits, config, load_tokenizer(context.models["base"]), CHECKS)
     write_json(context.out / "source.json", given.to_json())
     write_json(context.out / "splits.json", stored.to_json())
-    for report in (given, stored):
-        report.raise_for_errors()
+    stop_on_errors({"source": given, "splits": stored})
     return {**_metrics(given, "source"), **_metrics(stored, "splits")}
 
 

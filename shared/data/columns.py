@@ -61,8 +61,14 @@ class ColumnMapping(BaseModel):
         ]
 
 
-def require_columns(wanted: Collection[str], present: Collection[str], source: str) -> None:
+def require_columns(wanted: Collection[str], present: Collection[str], source: str, key: str = "data.columns") -> None:
     """Raises where a column is missing.
+
+    Args:
+        wanted: columns that must be there.
+        present: columns that are there.
+        source: file and row.
+        key: recipe key that maps columns, for the message.
 
     Raises:
         DataError: naming the column, the nearest one there is, and the recipe key that renames.
@@ -76,7 +82,7 @@ def require_columns(wanted: Collection[str], present: Collection[str], source: s
         listed = ", ".join(sorted(str(one)[:40] for one in present if str(one))[:12]) or "none"
         raise DataError(
             f"{source} has no column {name!r}: {hint}columns there are {listed}; rename it, or map it with "
-            "data.columns in the recipe."
+            f"{key} in the recipe."
         )
 
 

@@ -1,8 +1,8 @@
 """Thresholds of the checks: the recipe's section `lint`."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from shared.lint.findings import Severity
 from shared.prompts import PromptFormat
@@ -107,3 +107,11 @@ class LintConfig(BaseModel):
 
     flip_confidence: float = Field(default=0.9, gt=0.5, lt=1)
     flip_sample: int = Field(default=20_000, ge=100)
+
+    @field_validator("severities", mode="before")
+    @classmethod
+    def _off_without_quotes(cls, given: Any) -> Any:
+        # YAML 1.1 reads off as false.
+        return (
+            {name: "off" if one is False else one for name, one in given.items()} if isinstance(given, dict) else given
+        )

@@ -35,7 +35,7 @@ def _net_votes(
     return number, wins, np.bincount(number, weights=counted).astype(np.int64) - wins
 
 
-@table_check("contradictory_pairs", severity="warning")
+@table_check("contradictory_pairs", severity="warning", thresholds=("tie_margin",))
 def contradictory_pairs(table: PairTable, config: LintConfig) -> Outcome:
     """A preferred to B in one row and B to A in another, for one prompt."""
     winner, loser, _ = _nodes(table)
@@ -55,7 +55,7 @@ def contradictory_pairs(table: PairTable, config: LintConfig) -> Outcome:
     return outcome
 
 
-@table_check("preference_cycles", severity="warning")
+@table_check("preference_cycles", severity="warning", thresholds=("tie_margin",))
 def preference_cycles(table: PairTable, config: LintConfig) -> Outcome:
     """A over B, B over C and C over A, for one prompt: strongly connected components of the majority graph."""
     from scipy.sparse import coo_array

@@ -59,7 +59,7 @@ def _first_of_rows(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
     return order[new]
 
 
-@table_check("prompt_in_several_groups", severity="warning")
+@table_check("prompt_in_several_groups", severity="warning", thresholds=("shared_line_characters",))
 def prompt_in_several_groups(table: PairTable, config: LintConfig) -> Outcome:
     """One prompt, or one first line of a prompt (a title), under several group ids."""
     outcome = Outcome()
@@ -85,7 +85,7 @@ def prompt_in_several_groups(table: PairTable, config: LintConfig) -> Outcome:
     return outcome
 
 
-@check("near_duplicate_prompts", severity="info")
+@check("near_duplicate_prompts", severity="info", thresholds=("near_duplicate_similarity", "near_duplicate_shingles"))
 class NearDuplicatePrompts:
     """Prompts of different groups that are nearly the same text."""
 
@@ -105,10 +105,12 @@ class NearDuplicatePrompts:
             f"have a prompt that is nearly the text of another group's ({count_of(texts, 'cluster')}): "
             "group by cluster, or a split will leak."
         )
-        return _finding("near_duplicate_prompts", "info", table, found, what, "")
+        outcome = _finding("near_duplicate_prompts", "info", table, found, what, "")
+        outcome.figures["similarity"] = self._index.prompts.similarities()
+        return outcome
 
 
-@table_check("duplicate_responses", severity="info")
+@table_check("duplicate_responses", severity="info", thresholds=("leak_characters",))
 def duplicate_responses(table: PairTable, config: LintConfig) -> Outcome:
     """One response text under several prompts."""
     responses = np.concatenate([table.hashes("chosen"), table.hashes("rejected")])

@@ -53,6 +53,19 @@ class Outcome:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
+class LintError(DataError):
+    """Findings of severity error stop the run; the reports come along, so that a command can still show them.
+
+    Args:
+        message: every error's sentence.
+        reports: the reports by part.
+    """
+
+    def __init__(self, message: str, reports: "Mapping[str, LintReport]") -> None:
+        super().__init__(message)
+        self.reports = reports
+
+
 @dataclass(frozen=True, slots=True)
 class LintReport:
     """Everything that lint found.
@@ -63,6 +76,7 @@ class LintReport:
         checks: what became of every check: ``found``, ``clean``, ``off`` or ``not applicable: <why>``.
         figures: JSON values for plots and tables, by check.
         metrics: flat numbers named ``data/lint/...``.
+        about: what every check looks for.
     """
 
     splits: Mapping[str, int]
@@ -70,6 +84,7 @@ class LintReport:
     checks: Mapping[str, str]
     figures: Mapping[str, Any]
     metrics: Mapping[str, float]
+    about: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, check: str, subject: str | None = None) -> list[Finding]:
         """The findings of one check, or of one of its subjects."""
@@ -80,13 +95,8 @@ class LintReport:
         return [each for each in self.findings if each.severity == severity]
 
     def raise_for_errors(self) -> None:
-        """Raises DataError with every error's message, where there is any."""
-        errors = self.with_severity("error")
-        if errors:
-            raise DataError(
-                " ".join(each.message for each in errors)
-                + " (A check's severity can be changed in the recipe: `lint.severities`.)"
-            )
+        """Raises LintError with every error's message, where there is any."""
+        stop_on_errors({"data": self})
 
     def to_rows(self) -> list[dict[str, Any]]:
         """One flat row a finding, for a table: severity, check, subject, count, share, message, examples."""
@@ -112,6 +122,7 @@ class LintReport:
                 "checks": dict(self.checks),
                 "figures": dict(self.figures),
                 "metrics": dict(self.metrics),
+                "about": dict(self.about),
             }
         )
 
@@ -122,7 +133,22 @@ class LintReport:
             Finding(**{**each, "examples": tuple(Example(**example) for example in each["examples"])})
             for each in row["findings"]
         )
-        return cls(row["splits"], findings, row["checks"], row["figures"], row["metrics"])
+        return cls(row["splits"], findings, row["checks"], row["figures"], row["metrics"], row.get("about", {}))
+
+
+def stop_on_errors(reports: Mapping[str, LintReport]) -> None:
+    """Ends a run whose data have errors.
+
+    Args:
+        reports: by part (``source``, ``splits``).
+
+    Raises:
+        LintError: with every error's message, each once.
+    """
+    errors = [each.message for report in reports.values() for each in report.with_severity("error")]
+    if errors:
+        hint = "(A check's severity can be changed in the recipe: `lint.severities`.)"
+        raise LintError(" ".join([*dict.fromkeys(errors), hint]), reports)
 
 
 def metric_name(*parts: str) -> str:

@@ -25,7 +25,7 @@ FEWEST_PAIRS, FEWEST_GROUPS = 100, 2 * FOLDS
 FEWEST_RIGHT = 0.55
 
 
-@check("label_flips", severity="warning")
+@check("label_flips", severity="warning", thresholds=("flip_confidence", "flip_sample"))
 class LabelFlips:
     """Pairs on which a cross-validated text classifier is sure of the opposite label."""
 

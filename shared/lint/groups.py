@@ -3,6 +3,7 @@
 import numpy as np
 
 from shared.lint.config import LintConfig
+from shared.lint.figures import binned
 from shared.lint.findings import Finding, Outcome, metric_name, per_cent
 from shared.lint.pairs import PairTable
 from shared.lint.registry import Check, table_check
@@ -25,7 +26,7 @@ def one_group(table: PairTable, config: LintConfig) -> Outcome:
     return outcome
 
 
-@table_check("dominating_groups", severity="warning")
+@table_check("dominating_groups", severity="warning", thresholds=("top_group_share", "top_ten_share"))
 def dominating_groups(table: PairTable, config: LintConfig) -> Outcome:
     """A few groups (questions, products) make up much of the data."""
     if not len(table):
@@ -42,6 +43,8 @@ def dominating_groups(table: PairTable, config: LintConfig) -> Outcome:
             "gini": gini(sizes),
             "top_share": float(shares[0]),
             "top_ten_share": top_ten,
+            "threshold": config.top_group_share,
+            "sizes": binned(sizes),
             "largest": [
                 {
                     "pairs": int(sizes[group]),

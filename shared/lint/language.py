@@ -12,7 +12,7 @@ from shared.lint.registry import Check, Session, check
 LOOKED_AT = 120  # characters from a text's beginning: enough to tell among a dozen languages
 
 
-@check("empty_text", severity="warning")
+@check("empty_text", severity="warning", thresholds=("short_characters",))
 class EmptyText:
     """Prompts or responses without a letter or digit, and very short responses."""
 
@@ -55,7 +55,11 @@ def _is_blank(text: str) -> bool:
     return len(text) < 200 and not any(character.isalnum() for character in text)
 
 
-@check("wrong_language", severity="warning")
+@check(
+    "wrong_language",
+    severity="warning",
+    thresholds=("languages", "language_candidates", "language_characters", "language_confidence"),
+)
 class WrongLanguage:
     """Texts in another language than the expected one."""
 

@@ -58,7 +58,7 @@ def leak_group(table: PairTable, config: LintConfig) -> Outcome:
     return _report("leak_group", "error", table, found, "", "belong to a group of")
 
 
-@table_check("leak_text", severity="warning", needs=("splits",))
+@table_check("leak_text", severity="warning", needs=("splits",), thresholds=("leak_characters",))
 def leak_text(table: PairTable, config: LintConfig) -> Outcome:
     """A prompt or response that stands, up to case and white space, in several splits."""
     prompts, responses = _exact(table, config)
@@ -70,7 +70,12 @@ def leak_text(table: PairTable, config: LintConfig) -> Outcome:
     )
 
 
-@check("leak_near_text", severity="warning", needs=("splits",))
+@check(
+    "leak_near_text",
+    severity="warning",
+    needs=("splits",),
+    thresholds=("near_duplicate_similarity", "near_duplicate_shingles", "leak_characters"),
+)
 class NearLeaks:
     """A prompt or response that stands nearly word for word in several splits."""
 
@@ -89,7 +94,7 @@ class NearLeaks:
         clusters = self._index.responses.cluster_of(sides)
         both = leaking(clusters, np.concatenate([table.split, table.split]), clusters != ALONE)
         responses = (both[: len(table)] | both[len(table) :]) & ~exact_responses
-        return _merge(
+        outcome = _merge(
             [
                 _report(
                     "leak_near_text",
@@ -109,6 +114,8 @@ class NearLeaks:
                 ),
             ]
         )
+        outcome.figures["similarity"] = self._index.responses.similarities()
+        return outcome
 
 
 def _exact(table: PairTable, config: LintConfig) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

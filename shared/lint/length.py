@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from shared.lint.config import LintConfig
+from shared.lint.figures import binned
 from shared.lint.findings import Finding, Outcome, metric_name, per_cent
 from shared.lint.pairs import PairTable
 from shared.lint.registry import Check, table_check
@@ -12,7 +13,7 @@ from shared.lint.signs import sign_accuracy
 from shared.lint.ties import tied_pairs
 
 
-@table_check("length_bias", severity="warning")
+@table_check("length_bias", severity="warning", thresholds=("length_accuracy", "alpha"))
 def length_bias(table: PairTable, config: LintConfig) -> Outcome:
     """The preferred response is longer (or shorter) far more often than not."""
     if not len(table):
@@ -20,8 +21,6 @@ def length_bias(table: PairTable, config: LintConfig) -> Outcome:
     chosen, rejected = table.chosen_chars.astype(np.float64), table.rejected_chars.astype(np.float64)
     longer = np.where(tied_pairs(table, config), 0, np.sign(chosen - rejected)).astype(np.int8)
     result = sign_accuracy(longer, table.groups)
-    ratio = np.log((chosen + 1) / (rejected + 1))
-    counts, edges = np.histogram(np.clip(ratio, -2.5, 2.5), bins=25, range=(-2.5, 2.5))
     outcome = Outcome(
         figures={
             "accuracy": result.accuracy,
@@ -30,7 +29,8 @@ def length_bias(table: PairTable, config: LintConfig) -> Outcome:
             "n": result.n,
             "mean_chosen": float(chosen.mean()),
             "mean_rejected": float(rejected.mean()),
-            "log_ratio": {"counts": counts.tolist(), "edges": edges.tolist()},
+            "difference": binned(chosen - rejected, symmetric=True, clip=0.98),
+            "median_difference": float(np.median(chosen - rejected)),
         },
         metrics={
             metric_name("length_judge_accuracy"): result.accuracy,

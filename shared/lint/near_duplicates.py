@@ -10,6 +10,7 @@ sorted, which takes three arrays at a time whatever the number of texts.
 from array import array
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ SIGNATURE = BANDS * ROWS
 CHANCE = 1 / 256  # that the kept bits of two different minima agree
 WORD_SHINGLE, CHARACTER_SHINGLE = 2, 3
 _CHECKED_AT_ONCE = 500_000
+LEAST_SHOWN = 0.5
 ALONE = -1
 
 
@@ -51,6 +53,7 @@ class SimilarTexts:
         self._seen: set[int] = set()
         self._hashes = array("Q")
         self._signatures = bytearray()
+        self._nearest: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
 
     def add(self, texts: list[str], hashes: list[int]) -> None:
         """Takes in normalised texts with their hashes; a text that was seen before costs nothing."""
@@ -78,17 +81,39 @@ class SimilarTexts:
         m = len(self._hashes)
         signatures = np.frombuffer(self._signatures, dtype=np.uint8).reshape(m, SIGNATURE)
         labels = np.arange(m)
+        nearest = np.zeros(m, dtype=np.float32)
         self._seen.clear()
         for band in range(BANDS):
             left, right = _candidates(signatures[:, band * ROWS : (band + 1) * ROWS])
             apart = labels[left] != labels[right]
             left, right = left[apart], right[apart]
-            alike = _similarity(signatures, left, right) >= self._similarity
+            found = _similarity(signatures, left, right)
+            np.maximum.at(nearest, left, found)
+            np.maximum.at(nearest, right, found)
+            alike = found >= self._similarity
             if alike.any():
                 left, right = labels[left[alike]], labels[right[alike]]
                 links = coo_array((np.ones(left.size, dtype=bool), (left, right)), shape=(m, m))
                 labels = connected_components(links, directed=False)[1][labels]
+        self._nearest = nearest
         return labels.astype(np.int64)
+
+    def similarities(self) -> dict[str, Any]:
+        """How similar each text is to the most similar other one it was compared with, as a histogram from .5 to 1.
+
+        Texts are compared where a band of their signatures coincides, and no more once they are in one cluster: below
+        a similarity of some .5 most pairs are not looked at, and are not counted here. Copies of a text count once.
+        """
+        assert self.clusters is not None  # which fills the similarities
+        seen = self._nearest[self._nearest >= LEAST_SHOWN]
+        counts, edges = np.histogram(np.minimum(seen, 1.0), bins=20, range=(LEAST_SHOWN, 1.0))
+        return {
+            "counts": counts.tolist(),
+            "edges": edges.tolist(),
+            "beyond": 0,
+            "texts": len(self._hashes),
+            "threshold": self._similarity,
+        }
 
     def cluster_of(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Cluster of each text by its hash; `ALONE` for texts that were too short to be compared."""

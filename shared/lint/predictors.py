@@ -1,10 +1,14 @@
 """Columns that predict the label: a confounder that a model may learn in place of quality.
 
 Every score, covariate and twin metadata column is tried as a judge of its own ("the higher is preferred", both
-directions), with intervals clustered by group and Holm's correction over all columns.
+directions), and so is the length of the response, with intervals clustered by group and Holm's correction over all of
+them: of m judges ordered by p value the k-th is tested at, and has its interval at, level alpha / (m - k + 1) (S. Holm,
+"A simple sequentially rejective multiple test procedure", 1979). The finding on length is another check's
+(`shared.lint.length`); here it is one more judge to compare with.
 """
 
 import math
+from collections.abc import Mapping
 from fnmatch import fnmatch
 
 import numpy as np
@@ -19,8 +23,15 @@ from shared.lint.registry import Check, table_check
 from shared.lint.signs import SignAccuracy, sign_accuracy
 from shared.lint.ties import tied_pairs
 
+LENGTH = "length of the response"
+CONFIDENCE = 0.95  # of the intervals, for one judge alone and for all together
 
-@table_check("label_predictors", severity="warning")
+
+@table_check(
+    "label_predictors",
+    severity="warning",
+    thresholds=("predictor_accuracy", "alpha", "label_columns", "position_columns"),
+)
 def label_predictors(table: PairTable, config: LintConfig) -> Outcome:
     """A column other than the text predicts which response is preferred."""
     judged: dict[str, tuple[str, SignAccuracy]] = {}
@@ -35,7 +46,11 @@ def label_predictors(table: PairTable, config: LintConfig) -> Outcome:
         if any(fnmatch(name, pattern) for pattern in config.position_columns):
             column = np.where(tied, 0, np.where(values == 0, -1, values)).astype(np.int8)
             judged[f"metadata.{name}"] = ("position", sign_accuracy(column, table.groups))
+    if judged:
+        longer = np.sign(table.chosen_chars.astype(np.int64) - table.rejected_chars)
+        judged[LENGTH] = ("length", sign_accuracy(np.where(tied, 0, longer).astype(np.int8), table.groups))
     adjusted = holm({name: result.p_value for name, (_, result) in judged.items()})
+    together = simultaneous_intervals({name: result for name, (_, result) in judged.items()}, 1 - CONFIDENCE)
     outcome = Outcome()
     rows = []
     for name, (kind, result) in sorted(judged.items(), key=lambda item: -_either_way(item[1][1])):
@@ -49,10 +64,14 @@ def label_predictors(table: PairTable, config: LintConfig) -> Outcome:
                 "accuracy": result.accuracy,
                 "low": result.low,
                 "high": result.high,
+                "low_together": together[name][0],
+                "high_together": together[name][1],
                 "p_value": p_value,
                 "n": result.n,
             }
         )
+        if kind == "length":
+            continue
         outcome.metrics[metric_name("predictor", name, "accuracy")] = result.accuracy
         # A category judge below one half has merely failed: its direction was fitted on the other half of the groups.
         skill = result.accuracy if kind == "category" else _either_way(result)
@@ -75,6 +94,20 @@ def label_predictors(table: PairTable, config: LintConfig) -> Outcome:
         )
     outcome.figures["columns"] = rows
     return outcome
+
+
+def simultaneous_intervals(results: Mapping[str, SignAccuracy], alpha: float) -> dict[str, tuple[float, float]]:
+    """Holm's intervals: (low, high) by name, each at the level at which its p value is tested.
+
+    Args:
+        results: by name; those without a p value are no part of the family and keep an interval of their own level.
+        alpha: chance of any wrong rejection among all of them.
+    """
+    tested = sorted(
+        (name for name in results if math.isfinite(results[name].p_value)), key=lambda n: results[n].p_value
+    )
+    level = {name: 1 - alpha / (len(tested) - place) for place, name in enumerate(tested)}
+    return {name: result.interval(level.get(name, 1 - alpha)) for name, result in results.items()}
 
 
 def category_judge(

@@ -70,6 +70,7 @@ class Check:
         start: makes the observer of one run.
         needs: what the data or the call must bring; where it does not, the check is not applicable.
         about: one line for listings.
+        thresholds: the keys of `LintConfig` (the recipe's section `lint`) that decide what it finds.
     """
 
     name: str
@@ -77,21 +78,22 @@ class Check:
     start: Callable[[Session], Observer]
     needs: frozenset[Need] = frozenset[Need]()
     about: str = ""
+    thresholds: tuple[str, ...] = ()
 
 
 def check(
-    name: str, *, severity: Severity, needs: Iterable[Need] = ()
+    name: str, *, severity: Severity, needs: Iterable[Need] = (), thresholds: Iterable[str] = ()
 ) -> Callable[[Callable[[Session], Observer]], Check]:
     """Makes a `Check` of a function (or class) that takes the `Session` and returns an `Observer`."""
 
     def make(start: Callable[[Session], Observer]) -> Check:
-        return Check(name, severity, start, frozenset(needs), _first_sentence(start.__doc__))
+        return Check(name, severity, start, frozenset(needs), _first_sentence(start.__doc__), tuple(thresholds))
 
     return make
 
 
 def table_check(
-    name: str, *, severity: Severity, needs: Iterable[Need] = ()
+    name: str, *, severity: Severity, needs: Iterable[Need] = (), thresholds: Iterable[str] = ()
 ) -> Callable[[Callable[[PairTable, LintConfig], Outcome]], Check]:
     """Makes a `Check` of a function of the finished table and the configuration."""
 
@@ -99,7 +101,7 @@ def table_check(
         def start(session: Session) -> Observer:
             return _AtTheEnd(report, session.config)
 
-        return Check(name, severity, start, frozenset(needs), _first_sentence(report.__doc__))
+        return Check(name, severity, start, frozenset(needs), _first_sentence(report.__doc__), tuple(thresholds))
 
     return make
 

@@ -145,7 +145,8 @@ def _report(
     for severity in SEVERITIES:
         metrics[metric_name(f"{severity}s")] = float(sum(each.severity == severity for each in findings))
     ordered = {name: status[name] for name in checks}
-    return LintReport(counts, tuple(findings), ordered, figures, metrics)
+    about = {name: each.about for name, each in checks.items()}
+    return LintReport(counts, tuple(findings), ordered, figures, metrics, about)
 
 
 def _batches(splits: Mapping[str, Split]) -> Iterator[Batch]:

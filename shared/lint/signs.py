@@ -1,7 +1,7 @@
 """How often a sign is right, with an interval and a test that treat a group's pairs as one draw."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ class SignAccuracy:
         p_value: two-sided, of "the share is one half"; NaN with fewer than two groups.
         n: pairs in which the sides differ.
         n_groups: groups of those pairs.
+        error: standard error of the share over groups; 0 where all outcomes are the same, NaN without an interval.
     """
 
     accuracy: float
@@ -26,6 +27,18 @@ class SignAccuracy:
     p_value: float
     n: int
     n_groups: int
+    error: float = math.nan
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Ends of the interval at a confidence level; NaN where there is none."""
+        if not math.isfinite(self.error):
+            return math.nan, math.nan
+        if self.error == 0:
+            return _wilson(self.accuracy, self.n_groups, level)
+        from scipy.stats import t
+
+        half = float(t.ppf((1 + level) / 2, self.n_groups - 1)) * self.error
+        return max(0.0, self.accuracy - half), min(1.0, self.accuracy + half)
 
 
 def sign_accuracy(signs: NDArray[np.int8], groups: NDArray[np.int64], *, level: float = 0.95) -> SignAccuracy:
@@ -60,12 +73,9 @@ def sign_accuracy(signs: NDArray[np.int8], groups: NDArray[np.int64], *, level: 
         else 1.0
     )
     spread = math.sqrt(correction * ((won - accuracy * size) ** 2).sum()) / n
-    if spread > 0:
-        half = float(t.ppf((1 + level) / 2, n_groups - 1)) * spread
-        low, high = max(0.0, accuracy - half), min(1.0, accuracy + half)
-    else:
-        low, high = _wilson(accuracy, n_groups, level)
-    return SignAccuracy(accuracy, low, high, p_value, n, n_groups)
+    found = SignAccuracy(accuracy, math.nan, math.nan, p_value, n, n_groups, spread)
+    low, high = found.interval(level)
+    return replace(found, low=low, high=high)
 
 
 def _wilson(share: float, n: int, level: float) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from shared.lint.config import LintConfig
+from shared.lint.figures import binned
 from shared.lint.findings import Finding, Outcome, count_of, metric_name, per_cent
 from shared.lint.near_duplicates import jaccard, shingles
 from shared.lint.pairs import NO_VOTES, Batch, PairTable
@@ -17,7 +18,7 @@ def tied_pairs(table: PairTable, config: LintConfig) -> np.ndarray:
         return np.where(np.isnan(table.margin), even, table.margin <= config.tie_margin)
 
 
-@table_check("ties", severity="warning")
+@table_check("ties", severity="warning", thresholds=("tie_margin",))
 def ties(table: PairTable, config: LintConfig) -> Outcome:
     """Pairs whose margin is zero (or below the threshold) or whose votes are even."""
     rows = np.flatnonzero(tied_pairs(table, config))
@@ -25,8 +26,9 @@ def ties(table: PairTable, config: LintConfig) -> Outcome:
     outcome = Outcome(metrics={metric_name("ties", "share"): share})
     known = table.margin[~np.isnan(table.margin)]
     if known.size:
-        counts, edges = np.histogram(known, bins=min(20, max(1, np.unique(known[:100_000]).size)))
-        outcome.figures["margins"] = {"counts": counts.tolist(), "edges": edges.tolist()}
+        outcome.figures["margins"] = binned(known)
+        outcome.figures["tie_margin"] = config.tie_margin
+        outcome.figures["near_tie_margin"] = config.near_tie_margin
     if rows.size:
         message = (
             f"{count_of(rows.size, 'pair')} ({per_cent(share)}) {'is a tie' if rows.size == 1 else 'are ties'} (margin "
@@ -36,7 +38,7 @@ def ties(table: PairTable, config: LintConfig) -> Outcome:
     return outcome
 
 
-@table_check("near_ties", severity="info", needs=("margin",))
+@table_check("near_ties", severity="info", needs=("margin",), thresholds=("tie_margin", "near_tie_margin"))
 def near_ties(table: PairTable, config: LintConfig) -> Outcome:
     """Pairs whose margin is above a tie's and below `near_tie_margin`."""
     if config.near_tie_margin is None:
@@ -72,7 +74,7 @@ def identical_responses(table: PairTable, config: LintConfig) -> Outcome:
     return outcome
 
 
-@check("near_identical_responses", severity="info")
+@check("near_identical_responses", severity="info", thresholds=("near_identical_similarity",))
 class NearIdenticalResponses:
     """Pairs whose responses share nearly all their word pairs."""
 
@@ -103,7 +105,7 @@ class NearIdenticalResponses:
         return outcome
 
 
-@table_check("all_tied", severity="error")
+@table_check("all_tied", severity="error", thresholds=("tie_margin",))
 def all_tied(table: PairTable, config: LintConfig) -> Outcome:
     """No pair has a preference."""
     tied = tied_pairs(table, config) | (table.hashes("chosen") == table.hashes("rejected"))

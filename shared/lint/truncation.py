@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shared.lint.figures import binned
 from shared.lint.findings import Finding, Outcome, count_of, metric_name, per_cent
 from shared.lint.pairs import Batch, PairTable
 from shared.lint.registry import Check, Session, check
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 SIDES = ("prompt", "chosen", "rejected")
 
 
-@check("truncation", severity="warning", needs=("tokenizer",))
+@check("truncation", severity="warning", needs=("tokenizer",), thresholds=("max_length", "truncated_share", "prompt"))
 class Truncation:
     """Pairs that are cut, and the share of tokens lost, by side."""
 
@@ -65,7 +66,13 @@ class Truncation:
         }
         quantiles = {str(level): float(np.quantile(lengths, level)) for level in (0.5, 0.9, 0.95, 0.99, 1.0)}
         outcome = Outcome(
-            figures={"by_side": by_side, "length_quantiles": quantiles, "alike_after_cut": len(self._alike)},
+            figures={
+                "by_side": by_side,
+                "length_quantiles": quantiles,
+                "alike_after_cut": len(self._alike),
+                "lengths": binned(lengths, bins=30),
+                "max_length": self._config.max_length,
+            },
             metrics={metric_name("truncation", "share"): share}
             | {metric_name("truncation", side, "tokens_lost"): float(lost[place]) for place, side in enumerate(SIDES)},
         )

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.lint.config import LintConfig
+from shared.lint.figures import shares
 from shared.lint.findings import Finding, Outcome, count_of, metric_name, per_cent
 from shared.lint.pairs import NO_VOTES, PairTable
 from shared.lint.registry import Check, table_check
@@ -31,7 +32,7 @@ def votes_against_label(table: PairTable, config: LintConfig) -> Outcome:
     return outcome
 
 
-@table_check("contested_votes", severity="warning", needs=("votes",))
+@table_check("contested_votes", severity="warning", needs=("votes",), thresholds=("contested_share", "contested_pairs"))
 def contested_votes(table: PairTable, config: LintConfig) -> Outcome:
     """Pairs on which raters disagree, and the raters' agreement."""
     voted = np.flatnonzero(table.votes[:, 0] != NO_VOTES)
@@ -45,7 +46,8 @@ def contested_votes(table: PairTable, config: LintConfig) -> Outcome:
         figures={
             "kappa": kappa,
             "observed_agreement": observed,
-            "majority_share": np.histogram(1 - against, bins=10, range=(0, 1))[0].tolist(),
+            "share_for_chosen": shares(1 - against),
+            "contested_share": config.contested_share,
             "raters": float(votes.sum(axis=1).mean()),
         },
         metrics={metric_name("contested_votes", "share"): share, metric_name("votes", "kappa"): kappa},

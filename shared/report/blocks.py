@@ -60,6 +60,7 @@ class Table(Block):
         note: small print below (method, n, level of the intervals).
         digits: decimals of floats.
         strong: indices of rows to emphasise.
+        dense: intervals stand below their estimates, which saves width where there are many columns.
     """
 
     caption: str
@@ -68,6 +69,7 @@ class Table(Block):
     note: str = ""
     digits: int = 3
     strong: list[int] = Field(default_factory=list)
+    dense: bool = False
 
     @model_validator(mode="after")
     def _rectangular(self) -> "Table":
@@ -78,9 +80,15 @@ class Table(Block):
                 )
         return self
 
+    @property
+    def stacks(self) -> bool:
+        """Whether a phone shows it as one block a row: it has many columns, or three with wide cells."""
+        long = any(isinstance(cell, str) and len(cell) > 40 for row in self.rows for cell in row[1:])
+        return len(self.columns) > 3 or (len(self.columns) == 3 and (long or self.dense))
+
     def numeric(self, column: int) -> bool:
-        """Whether the column holds numbers only."""
-        cells = [row[column] for row in self.rows if row[column] is not None]
+        """Whether the column holds nothing but numbers where it is not empty."""
+        cells = [row[column] for row in self.rows if row[column] is not None and row[column] != ""]
         return bool(cells) and all(isinstance(c, Interval | int | float) and not isinstance(c, bool) for c in cells)
 
 
@@ -144,12 +152,39 @@ class Notice(Block):
     text: str
 
 
+class Finding(Block):
+    """One thing that a check found.
+
+    Attributes:
+        level: how grave it is.
+        name: what was found, in a few words.
+        amount: how often, e.g. ``1,204 · 12.3 %``.
+        text: what it means and what to do.
+        where: records to look at.
+    """
+
+    level: Literal["error", "warning", "info"]
+    name: str
+    amount: str = ""
+    text: str = ""
+    where: str = ""
+
+
+class Findings(Block):
+    """What checks found in one body of data."""
+
+    caption: str
+    rows: list[Finding]
+    note: str = ""
+
+
 class Section(Block):
     """A part of the report. What is empty does not appear; sections that are not given do not exist."""
 
     title: str
     intro: str = ""
     notices: list[Notice] = Field(default_factory=list)
+    findings: list[Findings] = Field(default_factory=list)
     tables: list[Table] = Field(default_factory=list)
     plots: list[Plot] = Field(default_factory=list)
     examples: list[Example] = Field(default_factory=list)
@@ -185,7 +220,7 @@ class ReportData(Block):
     Attributes:
         title: e.g. ``Counseling: aligned with DPO``.
         domain: name of the domain.
-        run_id: valign's id of the run.
+        run_id: valign's id of the run; empty on a page that is of no run.
         started: ISO date and time.
         seconds: duration of the run.
         summary: one or two sentences: what was done and what came out.
@@ -202,7 +237,7 @@ class ReportData(Block):
 
     title: str
     domain: str
-    run_id: str
+    run_id: str = ""
     started: str
     seconds: float | None = None
     summary: str = ""

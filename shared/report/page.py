@@ -34,7 +34,15 @@ def cell(value: Cell, digits: int = 3) -> "Markup":
         return escape("yes" if value else "no")
     if isinstance(value, int | float):
         return escape(number(value, None if isinstance(value, int) else digits))
-    return escape(value)
+    return _breakable(value)
+
+
+def _breakable(text: str) -> "Markup":
+    """Text in HTML; a long name may be broken behind slashes, dots and underscores."""
+    from markupsafe import Markup, escape
+
+    parts = re.split(r"(?<=[/_.])", text) if re.search(r"\w[/_.]\w\S{8}|\S{16}", text) else [text]
+    return Markup("<wbr>").join(escape(part) for part in parts)
 
 
 @functools.cache

@@ -263,17 +263,56 @@ def histogram(groups: Mapping[str, Sequence[float]], x_label: str, *, bins: int 
     if high - low < closest:
         low, high = low - closest * bins, high + closest * bins
     edges = np.linspace(low, high, bins + 1)
+    ends = edges.tolist()
+    counted = {label: (np.histogram(values, bins=edges)[0].tolist(), ends) for label, values in finite.items()}
+    return counted_histogram(counted, x_label, height=height)
+
+
+def counted_histogram(
+    groups: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    x_label: str,
+    *,
+    y_label: str = "count",
+    marks: Sequence[tuple[float, str]] = (),
+    zone: tuple[float, float] | None = None,
+    height: float = 260,
+) -> str:
+    """Distributions that were counted before, as outlines that may overlap.
+
+    Args:
+        groups: label -> (counts [bins], edges [bins + 1]).
+        x_label: axis label with unit.
+        y_label: what is counted.
+        marks: (place, label) of vertical lines: a threshold, no difference.
+        zone: (low, high) of a range to be shaded.
+        height: in CSS pixels.
+    """
     with _axes(height) as (axes, finished):
-        for index, (label, values) in enumerate(finite.items()):
-            counts, _ = np.histogram(values, bins=edges)
+        if zone is not None:
+            axes.axvspan(*zone, color=_MUTED, alpha=0.16, linewidth=0)
+        for index, (label, (counts, edges)) in enumerate(groups.items()):
             colour = SERIES[index % len(SERIES)]
             axes.stairs(counts, edges, fill=True, color=colour, alpha=0.18)
             axes.stairs(
                 counts, edges, color=colour, linewidth=1.6, linestyle=_DASHES[index % len(_DASHES)], label=label
             )
+        left, right = axes.get_xlim()
+        for place, label in marks:
+            axes.axvline(place, color=_INK, linewidth=1.2, linestyle=(0, (3, 2)))
+            beyond_middle = place > (left + right) / 2
+            axes.annotate(
+                label,
+                (place, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(-5 if beyond_middle else 5, 3),
+                textcoords="offset points",
+                ha="right" if beyond_middle else "left",
+                va="bottom",
+                color=_MUTED,
+            )
         axes.set_ylim(bottom=0)
         axes.set_xlabel(x_label)
-        axes.set_ylabel("count")
+        axes.set_ylabel(y_label)
         axes.grid(axis="x", visible=False)
         axes.locator_params(nbins=6)
         if len(groups) > 1:
@@ -281,13 +320,22 @@ def histogram(groups: Mapping[str, Sequence[float]], x_label: str, *, bins: int 
     return finished[0]
 
 
-def bar_chart(rows: Sequence[tuple[str, float | Interval]], x_label: str, *, digits: int | None = None) -> str:
+def bar_chart(
+    rows: Sequence[tuple[str, float | Interval]],
+    x_label: str,
+    *,
+    digits: int | None = None,
+    unit: str = "",
+    reference: float | None = None,
+) -> str:
     """Horizontal bars with their figure; an `Interval` gets a whisker.
 
     Args:
         rows: (label, count or estimate).
         x_label: axis label with unit.
         digits: decimals of the figures; whole numbers have none.
+        unit: written behind every figure.
+        reference: a vertical line to compare with (a threshold).
     """
     with _axes(height=54 + 46 * max(len(rows), 1)) as (axes, finished):
         for row, (label, bar) in enumerate(rows):
@@ -298,7 +346,9 @@ def bar_chart(rows: Sequence[tuple[str, float | Interval]], x_label: str, *, dig
             across = axes.get_yaxis_transform()
             shown = number(bar.value if isinstance(bar, Interval) else bar, digits)
             axes.text(0.0, row - 0.24, label, transform=across, ha="left", va="bottom")
-            axes.text(1.0, row - 0.24, shown, transform=across, ha="right", va="bottom", color=_MUTED)
+            axes.text(1.0, row - 0.24, shown + unit, transform=across, ha="right", va="bottom", color=_MUTED)
+        if reference is not None:
+            axes.axvline(reference, color=_INK, linewidth=1.2, linestyle=(0, (3, 2)))
         axes.set_ylim(max(len(rows), 1) - 0.6, -0.85)
         axes.yaxis.set_visible(False)
         axes.spines["left"].set_visible(False)

@@ -172,8 +172,9 @@ def test_missing_values_of_a_column_are_left_out():
     records = [pair(n) for n in range(50)]
     records += [pair(n, covariates_chosen={"v": 2.0}, covariates_rejected={"v": 1.0}) for n in range(50, 150)]
     records += [pair(n, covariates_chosen={"v": math.nan}, covariates_rejected={"v": 1.0}) for n in range(150, 160)]
-    (row,) = report_on(records).figures["label_predictors"]["columns"]
-    assert (row["n"], row["accuracy"]) == (100, 1.0)
+    row, length = report_on(records).figures["label_predictors"]["columns"]
+    assert (row["column"], row["n"], row["accuracy"]) == ("covariates.v", 100, 1.0)
+    assert length["kind"] == "length"
 
 
 def test_where_the_chosen_response_always_stands_is_found():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.lint_planted import CONFIG, flips_by_confidence, length_biased, run, scores
+from benchmarks.lint_planted import CONFIG, defects_of_whole_data, flips_by_confidence, length_biased, run, scores
 from benchmarks.planted_pairs import Planted, clean_pairs, planted
 
 
@@ -34,6 +34,11 @@ def test_length_bias_is_found_where_it_was_planted_only(data):
     config = CONFIG.model_copy(update={"severities": {"label_flips": "off"}})
     assert not run(data, config).of("length_bias")
     assert run(length_biased(data), config).of("length_bias")
+
+
+def test_what_holds_for_a_whole_data_set_is_found_where_it_holds_only():
+    rows = defects_of_whole_data(80, seed=2)
+    assert {(row.check, row.found, row.hits) for row in rows} == {("all_tied", 1, 1), ("one_group", 1, 1)}
 
 
 def test_clean_pairs_are_called_clean():

@@ -56,6 +56,13 @@ def test_severities_can_be_changed_and_checks_switched_off():
     }
 
 
+def test_off_needs_no_quotes_in_yaml():
+    import yaml
+
+    read = yaml.safe_load("{ties: off, one_group: info}")
+    assert LintConfig(severities=read).severities == {"ties": "off", "one_group": "info"}
+
+
 def test_an_unknown_check_in_severities_names_the_nearest():
     with pytest.raises(UsageError, match="the nearest is length_bias"):
         report_on([pair(1)], config={"severities": {"lenght_bias": "off"}})

@@ -1,9 +1,20 @@
 """A full report with invented figures, for the tests of the page."""
 
+import functools
 import math
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+sys.path.append(str(Path(__file__).parents[3]))  # the benchmarks' synthetic pairs serve the tests too
+
+from benchmarks.lint_planted import CONFIG as LINT
+from benchmarks.lint_planted import run as run_planted
+from benchmarks.planted_pairs import planted
+from shared.lint.config import LintConfig
+from shared.lint.run import lint
 from shared.report import plots
 from shared.report.blocks import (
     Answer,
@@ -19,7 +30,9 @@ from shared.report.blocks import (
     Table,
 )
 from shared.report.comparison import ComparedRun, ItemScores
+from shared.report.lint_section import lint_section
 
+QUICK: Any = {"label_flips": "off"}
 HOSTILE = "<script>alert('x')</script> & \"quotes\" <img src=https://example.org/x.png onerror=alert(1)>"
 
 QUESTION = (
@@ -160,6 +173,7 @@ def sample_report() -> ReportData:
                     ),
                 ],
             ),
+            lint_section(sample_lint()),
             Section(
                 title="Training",
                 plots=[
@@ -224,39 +238,70 @@ def sample_report() -> ReportData:
     )
 
 
-def sample_comparison() -> list[ComparedRun]:
-    """Three runs with different beta, with item scores for paired differences."""
+def sample_comparison(number: int = 3) -> list[ComparedRun]:
+    """Runs with different beta, with item scores for paired differences and metrics with long names."""
     made = []
-    for index, beta in enumerate([0.05, 0.1, 0.3]):
+    for index, beta in enumerate([0.05, 0.1, 0.3, 0.5, 0.7, 0.9][:number]):
         hits = {f"pair-{i}": float((i * 7 + i // 9) % 3 > 0 or i % 9 < 2 * index) for i in range(120)}
         share = sum(hits.values()) / len(hits)
+        margins = {name: hit / 3 - 0.4 * index for name, hit in hits.items()}
+        groups = {name: f"question-{n // 3}" for n, name in enumerate(hits)}
+        accuracy = Interval(value=share, low=share - 0.08, high=share + 0.08)
         made.append(
             ComparedRun(
-                run_id=f"20260301-14150{index}-7f3a",
-                label=f"beta {beta}",
-                started="2026-03-01 14:15 UTC",
-                params={"align.beta": beta, "align.steps": 120, "model": "smollm2-135m-instruct"},
+                run_id=f"counseling-71b9d340b{index}",
+                started="2026-03-01 14:15",
+                params={
+                    "align.beta": beta,
+                    "align.steps": 120,
+                    "model": "smollm2-135m-instruct",
+                    "prompt.system": "You are a warm and careful counsellor. Answer directly, briefly."
+                    if index
+                    else None,
+                },
+                results={
+                    "Ranking accuracy, per token: aligned, seed 0": accuracy,
+                    "Margin, nats a token: gain, paired": Interval(value=-0.128, low=-0.215, high=-0.040),
+                    "Win rate against base": None if index == 1 else Interval(value=0.5, low=0.4, high=0.6),
+                },
                 metrics={
-                    "eval/ranking_accuracy": Interval(value=share, low=share - 0.08, high=share + 0.08),
+                    "eval/ranking_accuracy": accuracy,
                     "eval/kl_to_reference_nats_per_token": 0.041 * (index + 1),
+                    "eval/over_seeds/ranking_accuracy_normalised": Interval(value=0.1 * index, low=-1.25, high=0.75),
+                    "align/rewards/accuracies (seed-0)": 0.5 + 0.1 * index,
+                    "align/steps (seed-0)": 120.0,
                     "reward/ece": None if index == 1 else 0.07,
                 },
                 items={
-                    "eval/ranking_accuracy": ItemScores(
-                        values=hits, groups={name: f"question-{n // 3}" for n, name in enumerate(hits)}
-                    )
+                    "eval/ranking_accuracy": ItemScores(values=hits, groups=groups),
+                    "eval/margin_per_token": ItemScores(values=margins, groups=groups),
                 },
-                report=f"../20260301-14150{index}-7f3a/report.html",
+                report=f"../counseling-71b9d340b{index}/report.html",
             )
         )
     return made
 
 
-@pytest.fixture(name="sample_report")
+@functools.cache
+def sample_lint() -> dict[str, dict[str, Any]]:
+    """Reports of lint over synthetic pairs with planted defects, as given and split, in JSON."""
+    data = planted(800, seed=5)
+    return {
+        "source": lint({"all": lambda: [*data.train, *data.test]}, LintConfig(severities=QUICK)).to_json(),
+        "splits": run_planted(data, LINT.model_copy(update={"examples": 5, "severities": QUICK})).to_json(),
+    }
+
+
+@pytest.fixture(name="sample_report", scope="session")
 def _sample_report() -> ReportData:
     return sample_report()
 
 
-@pytest.fixture(name="sample_comparison")
+@pytest.fixture(name="sample_comparison", scope="session")
 def _sample_comparison() -> list[ComparedRun]:
     return sample_comparison()
+
+
+@pytest.fixture(name="sample_lint", scope="session")
+def _sample_lint() -> dict[str, dict[str, Any]]:
+    return sample_lint()

@@ -15,11 +15,12 @@ from shared.report.comparison import (
     metrics_side_by_side,
     paired_rows,
     render_comparison,
+    results_side_by_side,
 )
 from shared.report.numbers import duration, number
 from shared.report.page import cell, environment, render_report
 
-VOID = {"meta", "link", "br", "img", "hr", "input"}
+VOID = {"meta", "link", "br", "img", "hr", "input", "wbr"}
 
 
 class Structure(HTMLParser):
@@ -72,7 +73,7 @@ def test_headings_captions_ids_and_links(sample_report):
     assert targets <= set(ids)
     counts = {name: sum(tag == name for tag, _ in page.tags) for name in ("table", "caption", "svg", "figure")}
     assert counts["table"] == counts["caption"] == 5
-    assert counts["svg"] == counts["figure"] == 6
+    assert counts["svg"] == counts["figure"] >= 12
     assert all(a.get("aria-label") for _, a in page.tags if a.get("role") == "img")
 
 
@@ -164,23 +165,49 @@ def test_colours_reach_contrast_aa(theme):
 
 
 def test_comparison_shows_what_differs_and_tests_pairs(sample_comparison):
-    assert differing_settings(sample_comparison).rows == [["align.beta", "0.05", "0.1", "0.3"]]
-    assert [row[0] for row in metrics_side_by_side(sample_comparison).rows] == [
-        "eval/ranking_accuracy",
-        "eval/kl_to_reference_nats_per_token",
-        "reward/ece",
-    ]
+    settings = differing_settings(sample_comparison)
+    assert settings.columns[1:] == [run.run_id for run in sample_comparison]
+    assert settings.rows[0] == ["align.beta", "0.05", "0.1", "0.3"]
+    tables = {table.caption: table for table in metrics_side_by_side(sample_comparison)}
+    assert {name: [row[0] for row in table.rows] for name, table in tables.items()} == {
+        "Metrics: eval": [
+            "eval/ranking_accuracy",
+            "eval/kl_to_reference_nats_per_token",
+            "eval/over_seeds/ranking_accuracy_normalised",
+        ],
+        "Metrics: align": ["align/rewards/accuracies (seed-0)"],
+        "Metrics: reward": ["reward/ece"],
+    }
+    assert "1 that are the same in all runs" in tables["Metrics: align"].note
     rows = paired_rows(sample_comparison)
     first, second = (list(run.items["eval/ranking_accuracy"].values.values()) for run in sample_comparison[:2])
     expected = (sum(second) - sum(first)) / len(first)
     assert rows[0]["difference"].value == pytest.approx(expected)
     assert rows[0]["difference"].low <= expected <= rows[0]["difference"].high
-    assert (rows[0]["n"], rows[0]["n_groups"], len(rows)) == (120, 40, 2)
+    assert (rows[0]["n"], rows[0]["n_groups"], len(rows)) == (120, 40, 4)
     assert all(row["p_holm"] >= row["p_value"] for row in rows)
     page = render_comparison(sample_comparison)
     Structure(page)
     assert "Paired differences" in page
     assert "smollm2" not in page
+
+
+def test_results_carry_the_interval_of_every_run(sample_comparison):
+    table = results_side_by_side(sample_comparison)
+    assert table.columns[1:] == [run.run_id for run in sample_comparison]
+    assert all(cell is None or cell.low is not None for row in table.rows for cell in row[1:])
+    page = render_comparison(sample_comparison)
+    assert page.count("[−0.215, −0.040]") == 3
+
+
+def test_more_runs_than_fit_side_by_side_stand_below_one_another(sample_comparison):
+    runs = [run.model_copy(update={"run_id": f"{run.run_id}-{n}"}) for n, run in enumerate([*sample_comparison] * 2)]
+    table = results_side_by_side(runs)
+    assert table.columns == ["Result, then run", "Value"]
+    assert len(table.rows) == 3 * (1 + 6)
+    assert table.strong == [0, 7, 14]
+    assert [row[0] for row in table.rows[1:7]] == [run.run_id for run in runs]
+    Structure(render_comparison(runs))
 
 
 def test_comparison_without_items_or_differences():
