@@ -134,7 +134,7 @@ def sample_token_logps(
     """log p(token) of every token of each response (without the end token: a sample may have been cut), in nats."""
     import torch
 
-    from shared.training.token_logps import completion_token_logps
+    from shared.training.token_logps import plain_token_logps
 
     choice = pick_device(precision)
     model = model.to(choice.device).eval()
@@ -145,7 +145,7 @@ def sample_token_logps(
             after = tokenize_completion(format, response, tokenizer)[:-1]
             ids = torch.tensor([before + after], device=choice.device)
             mask: torch.Tensor = torch.tensor([[0] * len(before) + [1] * len(after)], device=choice.device)
-            found.append(completion_token_logps(model, ids, mask).tolist() if after else [])
+            found.append(plain_token_logps(model, ids, mask).tolist() if after else [])
     return found
 
 

@@ -16,6 +16,9 @@ def align(context: StageContext) -> dict[str, float]:
         ``align/loss_last``, ``align/pairs``, ``align/truncated``, ``align/steps`` and the last training metrics.
     """
     config = context.config
+    validation = context.inputs["data"] / "validation.arrow"
+    watched = context.inputs["reference"] / "validation.arrow"  # there where validation pairs are
+    align = DpoConfig.model_validate(config["align"])
     job = DpoJob(
         model=context.models["base"],
         model_name=config["base"],
@@ -25,7 +28,9 @@ def align(context: StageContext) -> dict[str, float]:
         seed=config["seed"],
         precision=config["precision"],
         prompt=config["prompt"],
-        config=DpoConfig.model_validate(config["align"]),
+        config=align,
+        validation=validation if watched.is_file() else None,
+        validation_reference=watched if watched.is_file() else None,
     )
     result = launch(
         job,

@@ -21,8 +21,8 @@ from shared import errors
 from shared.device import pick_device
 from shared.digest import file_digest, json_digest
 from shared.durable import write_json
-from shared.errors import StageError, ValignError
-from shared.training.config import DpoJob, TrainingJob, TrainingResult
+from shared.errors import StageError, UsageError, ValignError
+from shared.training.config import TrainingJob, TrainingResult
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,12 @@ def _environment(tracking: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _devices(job: TrainingJob) -> int:
+    """Processes to train with: one a CUDA device, or as many as VALIGN_RANKS says."""
+    told = os.environ.get("VALIGN_RANKS", "").strip()
+    if told:
+        if not told.isdecimal() or int(told) < 1:
+            raise UsageError(f"VALIGN_RANKS={told} is no number of processes: set it to 1 or more, or unset it.")
+        return int(told)
     if pick_device(job.precision).device != "cuda":
         return 1
     import torch
@@ -86,8 +92,10 @@ def _prepare(job: TrainingJob, work: Path) -> Path:
     """Writes the job file; what an other job left in the work folder is removed."""
     work.mkdir(parents=True, exist_ok=True)
     described = json.loads(job.model_dump_json())
-    files = [*job.records, *([job.reference] if isinstance(job, DpoJob) else [])]
-    same = {name: value for name, value in described.items() if name not in ("output", "records", "reference")}
+    given = [getattr(job, name, None) for name in ("reference", "validation", "validation_reference")]
+    files = [*job.records, *(path for path in given if path is not None)]
+    places = ("output", "records", "reference", "validation", "validation_reference")
+    same = {name: value for name, value in described.items() if name not in places}
     digest = json_digest({**same, "files": [file_digest(path) for path in files]})
     mark = work / "job.sha256"
     if not mark.is_file() or mark.read_text(encoding="utf-8") != digest:
@@ -147,7 +155,7 @@ def _failure(code: int, work: Path, log_start: int, step: int) -> ValignError:
         return StageError(f"the training was stopped by a signal after step {step}; run again to continue it.")
     if code == -signal.SIGKILL:
         return StageError(
-            f"the training was killed after step {step}, perhaps because memory ran out: lower `micro_batch_size` or "
+            f"the training was killed after step {step}, perhaps because memory ran out: lower `micro_batch_tokens` or "
             "`max_length` and run again; it continues from the last checkpoint."
         )
     last = lines[-1] if lines else "no output"
@@ -162,8 +170,9 @@ def launch(
 ) -> TrainingResult:
     """Trains a job in a child process and waits for it.
 
-    Several CUDA devices get one process each. On any exception here (also KeyboardInterrupt) and on SIGTERM the child
-    is asked to write a checkpoint and ended within 20 s; when this process is killed outright, so is the child.
+    Several CUDA devices get one process each (the environment variable VALIGN_RANKS sets another number, on any
+    device). On any exception here (also KeyboardInterrupt) and on SIGTERM the child is asked to write a checkpoint and
+    ended within 20 s; when this process is killed outright, so is the child.
 
     Args:
         job: what to train.

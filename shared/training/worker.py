@@ -68,8 +68,10 @@ def _save(trainer: Any, job: Any, settings: Any) -> None:
         config["target_modules"] = sorted(config["target_modules"])  # a set: its order changes from run to run
         write_json(adapter, config)
         if job.kind == "dpo" and job.save_merged:
-            merged = trainer.model.merge_and_unload()
-            merged.save_pretrained(out / "merged")
+            from shared.models import load_policy
+
+            # From the base's float32 weights: those in training may be rounded.
+            load_policy(job.model, out, merge=True).save_pretrained(out / "merged")
             trainer.processing_class.save_pretrained(out / "merged")
     if settings is not None:
         write_text(out / SETTINGS_FILE, settings.model_dump_json(indent=2) + "\n")
@@ -83,6 +85,21 @@ def _summary(rows: list[dict[str, float]]) -> dict[str, float]:
         last["loss_first"] = sum(losses[:5]) / len(losses[:5])
         last["loss_last"] = sum(losses[-5:]) / len(losses[-5:])
     return last
+
+
+def _watch(trainer: Any, job: Any, work: Path) -> Any:
+    """The callback that evaluates on the validation pairs."""
+    from shared.data.record_files import read_records
+    from shared.errors import DataError
+    from shared.training.dpo import job_examples
+    from shared.training.watching import Watch
+
+    records = read_records(job.validation) if job.validation is not None else []
+    if not records:
+        raise DataError("stopping.evaluate_steps asks for validation pairs: set data.fractions.validation above 0.")
+    tokenizer = trainer.processing_class
+    examples, _ = job_examples(job, trainer.objective, tokenizer, records, job.validation_reference)
+    return Watch(trainer, examples, records, job, work)
 
 
 def train(job: Any, work: Path) -> int:
@@ -99,6 +116,7 @@ def train(job: Any, work: Path) -> int:
     from transformers import set_seed
     from transformers.utils import logging as transformers_logging
 
+    from shared.allocator import keep_freed_memory
     from shared.data.record_files import read_records
     from shared.device import pick_device
     from shared.durable import write_text
@@ -106,12 +124,13 @@ def train(job: Any, work: Path) -> int:
     from shared.training.checkpoints import latest_complete_checkpoint
     from shared.training.config import TrainingResult
     from shared.training.progress import METRICS_FILE, STOPPED, ProgressCallback, StopSignal, read_metrics
-    from shared.training.reference import read_logps
 
     stop = StopSignal()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
+    keep_freed_memory()
     set_seed(job.seed)
     records = [record for path in job.records for record in read_records(path)]
     if not records:
@@ -129,7 +148,9 @@ def train(job: Any, work: Path) -> int:
             from shared.training.dpo import dpo_trainer
 
             settings = None
-            trainer, truncated, tokens = dpo_trainer(job, records, read_logps(job.reference), work, [progress])
+            trainer, truncated, tokens = dpo_trainer(job, records, work, [progress])
+            if job.config.stopping.evaluate_steps is not None:
+                trainer.add_callback(_watch(trainer, job, work))
         else:
             from shared.training.reward import reward_trainer
 
@@ -143,6 +164,11 @@ def train(job: Any, work: Path) -> int:
         seconds = time.perf_counter() - started
         if progress.stopped:
             return STOPPED
+        best = None
+        if job.kind == "dpo" and job.config.stopping.evaluate_steps is not None:
+            from shared.training.watching import keep_best
+
+            best = keep_best(trainer, work)
         _save(trainer, job, settings)
     finally:
         progress.close()
@@ -158,6 +184,7 @@ def train(job: Any, work: Path) -> int:
             device=pick_device(job.precision).description,
             threads=torch.get_num_threads(),
             peak_memory=_peak_memory(),
+            best_step=best,
             metrics=_summary(read_metrics(work / METRICS_FILE)),
         )
         write_text(work / RESULT_FILE, result.model_dump_json(indent=2) + "\n")

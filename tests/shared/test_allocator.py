@@ -1,0 +1,60 @@
+"""Freed memory is kept while it is asked for, and given back afterwards."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from shared import allocator
+
+GLIBC = platform.system() == "Linux" and platform.libc_ver()[0] == "glibc"
+
+SCRIPT = """
+import resource, sys
+from pathlib import Path
+from shared import allocator
+
+def touched(megabytes):
+    # pages that the system had to clear for ten blocks of that size, one after the other
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        block = bytearray(megabytes * 2**20)
+        block[::4096] = b"1" * len(block[::4096])
+        del block
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * resource.getpagesize() / 2**20
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+with allocator.freed_memory_kept():
+    assert touched(64) < 2.5 * 64, "within"
+    with allocator.freed_memory_kept():
+        touched(8)
+    assert touched(64) < 2.5 * 64, "an inner use ended the outer one"
+    held = resident()
+assert held - resident() > 48, f"{held} -> {resident()} MiB: not given back"
+touched(8)
+assert touched(8) < 2.5 * 8, "blocks of everyday size are cleared anew every time"
+assert touched(64) > 5 * 64, "large blocks are still kept"
+assert allocator.keep_freed_memory()
+with allocator.freed_memory_kept():
+    pass
+assert touched(64) < 2.5 * 64, "the process no longer keeps"
+"""
+
+
+@pytest.mark.skipif(not GLIBC, reason="the allocator is not glibc's")
+def test_memory_is_reused_within_and_returned_afterwards() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda *_: called.append(1))
+    assert allocator.keep_freed_memory() is False
+    with allocator.freed_memory_kept():
+        pass
+    assert not called
