@@ -27,7 +27,8 @@ def finish(run: PipelineRun) -> dict[str, Any]:
         facts["registered"] = _register(run, decision)
     record = write_record(run, "finished", **facts)
     refused = decision is None or not decision["promoted"]
-    if run.anything_new and not refused and "champion" not in facts["registered"]["aliases"]:
+    promoting = run.anything_new and run.prepared.request.promote
+    if promoting and not refused and "champion" not in facts["registered"]["aliases"]:
         facts["registered"].update(promote(run.prepared.run_id))
         record = write_record(run, "finished", **facts)
     report = run.prepared.folder / "report.html"

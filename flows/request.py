@@ -21,3 +21,4 @@ class RunRequest(BaseModel):
     evaluate: str | None = Field(
         default=None, description="Only evaluate this model: hub id, packaged name, folder, name@alias"
     )
+    promote: bool = Field(default=True, description="Make the model the champion where the gate says so")
