@@ -12,9 +12,10 @@ from shared.evaluation.baselines import (
     matched_length_accuracy,
 )
 from shared.evaluation.calibration import pair_outcomes, preference_report, reliability_table
-from shared.evaluation.intervals import Floats
+from shared.evaluation.intervals import Floats, bootstrap_mean, cluster_bootstrap, unavailable
 from shared.evaluation.paired import paired_difference
 from shared.records import PreferenceRecord
+from shared.rewards.protocol import PreferenceModel, ScalarReward
 
 
 def length_differences(records: Sequence[PreferenceRecord]) -> Floats:
@@ -86,6 +87,96 @@ def scorer_report(
         "baselines": baselines,
         "contrary": contrary,
         "matched_length": matched_length_accuracy(outcomes, words_chosen, words_rejected, groups).to_json(),
+    }
+
+
+def reward_report(
+    model: PreferenceModel, train: Sequence[PreferenceRecord], test: Sequence[PreferenceRecord]
+) -> dict[str, Any]:
+    """`scorer_report` of a reward model of any kind, with what is particular to its kind.
+
+    Args:
+        model: see `shared.rewards.loading.load_reward`.
+        train: pairs that the confound baselines learn from.
+        test: held-out pairs.
+
+    Returns:
+        That of `scorer_report`, and ``model`` (what it is, in words); for an ensemble ``ensemble`` (see
+        `ensemble_section`); for features and principles ``explanation`` (what each adds to the log-odds, see
+        `shared.rewards.explanation`); for a model without a score ``cycles`` (see `cycle_section`).
+    """
+    from shared.rewards.ensemble import PairwiseEnsemble, ScalarEnsemble
+    from shared.rewards.explanation import describe, explanation_summary
+    from shared.rewards.feature_network import FeatureReward
+    from shared.rewards.principles import WeightedPrinciples
+
+    margins = model.compare_records(test)
+    report = {**scorer_report(margins, train, test), "model": describe(model)}
+    if isinstance(model, PairwiseEnsemble | ScalarEnsemble):
+        groups = [one.group_id for one in test]
+        report["ensemble"] = ensemble_section(model.member_log_odds(test), margins, groups)
+    if isinstance(model, FeatureReward | WeightedPrinciples) and test:
+        report["explanation"] = explanation_summary(model.explain_records(test))
+    if not isinstance(model, ScalarReward):
+        report["cycles"] = cycle_section(model, test)
+    return report
+
+
+def ensemble_section(member_log_odds: Floats, margins: Floats, groups: Sequence[str]) -> dict[str, Any]:
+    """How far the members of an ensemble disagree, and whether that tells where it is wrong.
+
+    Args:
+        member_log_odds: every member's log-odds that the chosen response is better, [members, n].
+        margins: the ensemble's, [n].
+        groups: of each pair, [n].
+
+    Returns:
+        JSON: ``member_accuracy`` (an estimate a member); ``std`` (mean over pairs of the members' standard deviation,
+        log-odds); ``split`` (share of pairs on which they prefer different responses); ``auroc_for_errors`` (chance
+        that a wrongly ranked pair has a larger standard deviation than a rightly ranked one).
+    """
+    from shared.rewards.ensemble import disagreement
+
+    found = disagreement(member_log_odds)
+    wrong = pair_outcomes(margins) < 1.0
+
+    def auroc(index: Any) -> float:
+        from scipy.stats import rankdata
+
+        bad, ranks = wrong[index], rankdata(found.std[index])
+        positives, negatives = int(bad.sum()), int((~bad).sum())
+        if not positives or not negatives:
+            return float("nan")
+        return float((ranks[bad].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+    if wrong.any() and not wrong.all():
+        separation = cluster_bootstrap(auroc, len(wrong), groups, bounds=(0.0, 1.0))
+    else:
+        separation = unavailable("all pairs are ranked alike", len(wrong))
+    return {
+        "member_accuracy": [bootstrap_mean(pair_outcomes(one), groups).to_json() for one in member_log_odds],
+        "std": bootstrap_mean(found.std, groups).to_json(),
+        "split": bootstrap_mean(found.split, groups).to_json(),
+        "auroc_for_errors": separation.to_json(),
+    }
+
+
+def cycle_section(model: PreferenceModel, records: Sequence[PreferenceRecord]) -> dict[str, Any]:
+    """How often a model without a score prefers in a circle: among all responses that the records give to one prompt.
+
+    Returns:
+        JSON: ``prompts`` (with at least three different responses), ``share`` (of them, with a cycle), ``responses``
+        (that were ranked).
+    """
+    by_prompt: dict[Any, dict[str, None]] = {}
+    for one in records:
+        by_prompt.setdefault(one.prompt, {}).update({one.chosen: None, one.rejected: None})
+    ranked = [(prompt, list(texts)) for prompt, texts in by_prompt.items() if len(texts) > 2]
+    cyclic = [float(bool(model.rank(prompt, texts).cycle)) for prompt, texts in ranked]
+    return {
+        "prompts": len(ranked),
+        "responses": sum(len(texts) for _, texts in ranked),
+        "share": (bootstrap_mean(cyclic) if ranked else unavailable("no prompt has three responses")).to_json(),
     }
 
 

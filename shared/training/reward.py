@@ -1,72 +1,188 @@
-"""Bradley-Terry reward models through a thin subclass of TRL's trainer, on a causal body or an encoder."""
-
-# ruff: noqa: ARG002  (the signatures are those of transformers and TRL)
+"""Training reward models with a body: Bradley-Terry and general preference models."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
-from trl.trainer.reward_config import RewardConfig as TrlRewardConfig
-from trl.trainer.reward_trainer import RewardTrainer as TrlRewardTrainer
+from torch import Tensor
+from transformers import TrainingArguments
 
+from shared.device import pick_device
 from shared.records import PreferenceRecord
-from shared.rewards.bradley_terry import ScorerSettings, is_encoder, load_scorer, scorer_tokenizer, tokens_to_score
-from shared.training.arguments import adapters, common_arguments
-from shared.training.batches import LengthSortedSampler, ScoreCollator
-from shared.training.checkpoints import CompleteCheckpoints
-from shared.training.config import RewardJob
-from shared.training.objectives import bradley_terry_loss
+from shared.rewards.bodies import is_encoder
+from shared.rewards.bradley_terry import load_scorer
+from shared.rewards.losses import bradley_terry_loss, centring_loss, general_preference_loss, preference_score
+from shared.rewards.pair_targets import pair_targets
+from shared.rewards.preference_network import HEADS, new_network
+from shared.rewards.rows import RowBatcher, ScoreRow, alike, scorer_tokenizer, tokens_to_score
+from shared.rewards.settings import GpmSettings, NetworkSettings, ScorerSettings
+from shared.training.arguments import adapters, batch_size, common_arguments, prepare_model, ranks
+from shared.training.config import RewardConfig, RewardJob
+from shared.training.step_order import Steps
+from shared.training.step_trainer import Losses, StepTrainer
 
 
-class RewardTrainer(CompleteCheckpoints, TrlRewardTrainer):
-    """TRL's RewardTrainer on token ids that are given: no pair is ever dropped for its length."""
+@dataclass(frozen=True, slots=True)
+class RewardPair:
+    """One pair as it is trained on.
 
-    lengths: list[int]
-    use_margin: bool
-    centre: float
+    Attributes:
+        chosen: its row.
+        rejected: its row.
+        margin: log-odds that the chosen response is asked to be ahead.
+        weight: factor of its loss.
+        label: probability that the chosen response is preferred.
+    """
 
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        return dataset  # already token ids, cut to length
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthSortedSampler:
-        pairs = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        return LengthSortedSampler(self.lengths, pairs, self.args.seed)
-
-    def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> torch.Tensor:
-        """Mean over the pairs of weight times `bradley_terry_loss`, plus the pull of the scores to 0."""
-        margin, weight = inputs.pop("margin"), inputs.pop("weight")
-        chosen, rejected = model(**inputs).logits.squeeze(-1).float().chunk(2)
-        losses, metrics = bradley_terry_loss(chosen, rejected, margin if self.use_margin else None)
-        for name, values in metrics.items():
-            gathered: Any = self.accelerator.gather(values)
-            self._metrics["train"][name].append(gathered.mean().item())
-        return (losses * weight).mean() + self.centre * ((chosen + rejected) ** 2).mean()
+    chosen: ScoreRow
+    rejected: ScoreRow
+    margin: float
+    weight: float
+    label: float
 
 
-def reward_rows(
-    records: Sequence[PreferenceRecord], settings: ScorerSettings, tokenizer: Any
-) -> tuple[list[dict[str, Any]], int]:
-    """Token ids of both sides of every pair; and how many pairs were cut to max_length."""
-    rows, truncated = [], 0
-    for record in records:
-        row: dict[str, Any] = {"margin": record.margin or 0.0, "weight": record.weight}
-        cut = False
-        for side, response in (("chosen", record.chosen), ("rejected", record.rejected)):
-            tokens, shorter = tokens_to_score(settings, record.prompt, response, tokenizer)
-            row[f"{side}_ids"], row[f"{side}_types"] = tokens["ids"], tokens["types"]
-            cut |= shorter
-        truncated += cut
-        rows.append(row)
-    return rows, truncated
+@dataclass(frozen=True, slots=True)
+class PairLoss:
+    """The loss of every pair of a micro-batch under the recipe's options; the loop around it is the trainer's.
+
+    Attributes:
+        config: the recipe's part.
+        rows: makes the model's inputs.
+        device: where the model is.
+    """
+
+    config: RewardConfig
+    rows: RowBatcher
+    device: str
+
+    def __call__(self, model: Any, micro_batch: Sequence[RewardPair]) -> Losses:
+        """Scores both sides of every pair.
+
+        Args:
+            model: a sequence-classification model with one output, or a `PreferenceNetwork`.
+            micro_batch: pairs.
+
+        Returns:
+            (loss of each pair with its weight applied: an optimizer step's loss is their sum divided by its number of
+            pairs, [pairs]; metrics by name, [pairs], detached).
+        """
+        margin, weight, label = (
+            torch.tensor([getattr(pair, name) for pair in micro_batch], device=self.device)
+            for name in ("margin", "weight", "label")
+        )
+        sides = [pair.chosen for pair in micro_batch] + [pair.rejected for pair in micro_batch]
+        of_kind = self._gpm if self.config.kind == "gpm" else self._bradley_terry
+        losses, metrics = of_kind(self._outputs(model, sides), margin, weight, label)
+        return losses, {name: values.detach() for name, values in metrics.items()}
+
+    def _outputs(self, model: Any, rows: Sequence[ScoreRow]) -> tuple[Tensor, ...]:
+        """What the model gives for rows, at least float32; rows of like length in one pass, for little padding."""
+        groups = alike([len(row.ids) for row in rows])
+        parts: list[tuple[Tensor, ...]] = []
+        for group in groups:
+            inputs = self.rows([rows[index] for index in group])
+            found = model(**{name: values.to(self.device) for name, values in inputs.items()})
+            parts.append(found if isinstance(found, tuple) else (found.logits.squeeze(-1),))
+        places = torch.tensor([index for group in groups for index in group], device=self.device).argsort()
+        return tuple(_wide(torch.cat(outputs))[places] for outputs in zip(*parts, strict=True))
+
+    def _bradley_terry(
+        self, outputs: tuple[Tensor, ...], margin: Tensor, weight: Tensor, label: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        chosen, rejected = outputs[0].chunk(2)
+        losses = weight * bradley_terry_loss(chosen, rejected, margin, label, self.config.label_smoothing)
+        if self.config.centre:
+            losses = losses + self.config.centre * centring_loss(chosen, rejected)
+        return losses, {
+            "scores/chosen": chosen,
+            "scores/rejected": rejected,
+            "scores/margins": chosen - rejected,
+            "accuracy": _ranked_right(chosen - rejected),
+        }
+
+    def _gpm(
+        self, outputs: tuple[Tensor, ...], margin: Tensor, weight: Tensor, label: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        (chosen, rejected), (gate, other_gate) = outputs[0].chunk(2), outputs[1].chunk(2)
+        score = preference_score(chosen, rejected, 0.5 * (gate + other_gate))
+        tau, smoothing = self.config.gpm.tau, self.config.label_smoothing
+        return weight * general_preference_loss(score, margin, label, tau, smoothing), {
+            "log_odds": score / tau,
+            "accuracy": _ranked_right(score),
+            "embedding_norm": 0.5 * (chosen.norm(dim=-1) + rejected.norm(dim=-1)),
+            "largest_gate": gate.max(dim=-1).values,
+        }
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def _ranked_right(difference: Tensor) -> Tensor:
+    return 0.5 * (torch.sign(difference) + 1.0)
+
+
+class RewardTrainer(StepTrainer):
+    """Trains a reward model; no pair is dropped for its length."""
+
+    pair_loss: PairLoss
+
+    def cost(self, example: RewardPair) -> int:
+        """Tokens of both rows, and of the conversation where an encoder's gate reads it alone."""
+        alone = len(example.chosen.prompt_ids) if self.pair_loss.rows.gate and self.pair_loss.rows.encoder else 0
+        return len(example.chosen.ids) + len(example.rejected.ids) + alone
+
+    def losses(self, model: Any, examples: Sequence[RewardPair]) -> Losses:
+        """See `PairLoss`."""
+        return self.pair_loss(model, examples)
+
+
+def reward_pairs(
+    records: Sequence[PreferenceRecord], settings: NetworkSettings, tokenizer: Any, config: RewardConfig
+) -> list[RewardPair]:
+    """Rows and targets of every pair."""
+    targets = pair_targets(records, config)
+    return [
+        RewardPair(
+            tokens_to_score(settings, record.prompt, record.chosen, tokenizer),
+            tokens_to_score(settings, record.prompt, record.rejected, tokenizer),
+            float(targets.margin[index]),
+            float(targets.weight[index]),
+            float(targets.label[index]),
+        )
+        for index, record in enumerate(records)
+    ]
+
+
+def _settings(job: RewardJob, encoder: bool) -> NetworkSettings:
+    body, config = ("encoder" if encoder else "causal-lm"), job.config
+    if config.kind == "gpm":
+        return GpmSettings(body=body, prompt=job.prompt, max_length=config.max_length, gpm=config.gpm)
+    return ScorerSettings(body=body, prompt=job.prompt, max_length=config.max_length)
+
+
+def _prepared(job: RewardJob, tokenizer: Any) -> Any:
+    """The model with a new head, and adapters where asked for; a new head is always trained whole."""
+    if job.config.kind != "gpm":
+        return prepare_model(load_scorer(job.model, tokenizer), job, "SEQ_CLS")
+    whole = job.model_copy(update={"config": job.config.model_copy(update={"lora": None})})
+    network = prepare_model(new_network(job.model, job.config.gpm), whole, "SEQ_CLS")
+    configuration = adapters(job, "SEQ_CLS")
+    if configuration is None:
+        return network
+    from peft import get_peft_model
+
+    configuration.task_type = None  # the one for sequence classification expects logits
+    configuration.modules_to_save = [name for name in HEADS if name != "gate_head" or job.config.gpm.gate]
+    configuration.exclude_modules = list(HEADS)
+    return get_peft_model(network, configuration)
 
 
 def reward_trainer(
     job: RewardJob, records: Sequence[PreferenceRecord], work: Path, callbacks: list[Any]
-) -> tuple[RewardTrainer, ScorerSettings, int, int]:
+) -> tuple[RewardTrainer, NetworkSettings, int, int]:
     """The trainer of a job, ready to train.
 
     Returns:
@@ -74,24 +190,26 @@ def reward_trainer(
     """
     from transformers import set_seed
 
-    encoder = is_encoder(job.model)
-    settings = ScorerSettings(
-        body="encoder" if encoder else "causal-lm", prompt=job.prompt, max_length=job.config.max_length
-    )
+    config, choice = job.config, pick_device(job.precision)
+    encoder, gpm = is_encoder(job.model), job.config.kind == "gpm"
+    settings = _settings(job, encoder)
     tokenizer = scorer_tokenizer(job.model)
-    rows, truncated = reward_rows(records, settings, tokenizer)
-    lengths = [max(len(row["chosen_ids"]), len(row["rejected_ids"])) for row in rows]
+    pairs = reward_pairs(records, settings, tokenizer, config)
     set_seed(job.seed)  # the head starts at random
+    model = _prepared(job, tokenizer)
+    model.to(choice.device)
     trainer = RewardTrainer(
-        model=load_scorer(job.model, tokenizer),
-        args=TrlRewardConfig(**common_arguments(job, len(rows), work), max_length=None),
-        data_collator=ScoreCollator(int(tokenizer.pad_token_id), encoder),  # pyright: ignore
-        train_dataset=Dataset.from_list(rows),
+        model=model,
+        args=TrainingArguments(**common_arguments(job, len(pairs), work)),
         processing_class=tokenizer,
         callbacks=callbacks,
-        peft_config=adapters(job, "SEQ_CLS"),
     )
-    trainer.lengths = lengths
-    trainer.use_margin, trainer.centre = job.config.use_margin, job.config.centre
-    tokens = sum(len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in rows)
+    rank, world = ranks()
+    trainer.steps = Steps(pairs, batch_size(job, len(pairs)), config.epochs, job.seed, rank, world)
+    trainer.choice, trainer.budget = choice, config.micro_batch_tokens
+    pad_id: Any = tokenizer.pad_token_id
+    batcher = RowBatcher(pad_id, encoder, embeds=gpm, gate=gpm and config.gpm.gate)
+    trainer.pair_loss = PairLoss(config, batcher, choice.device)
+    truncated = sum(pair.chosen.truncated or pair.rejected.truncated for pair in pairs)
+    tokens = sum(len(pair.chosen.ids) + len(pair.rejected.ids) for pair in pairs)
     return trainer, settings, truncated, tokens

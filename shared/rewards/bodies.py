@@ -1,0 +1,31 @@
+"""Model folders under a reward model: what kind of body they hold, and which one an adapter belongs to."""
+
+import json
+from pathlib import Path
+
+from shared.errors import SystemStateError
+
+
+def is_encoder(path: Path) -> bool:
+    """Whether a model folder holds an encoder, told by its architectures."""
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    names = config.get("architectures") or []
+    return not any(name.endswith(("ForCausalLM", "ForConditionalGeneration")) for name in names)
+
+
+def adapter_base(folder: Path, base: Path | None) -> Path:
+    """The folder of the base model of a saved adapter.
+
+    Args:
+        folder: what was saved, with adapter_config.json.
+        base: the base model's folder, if it is known; else the one that the adapter names.
+
+    Raises:
+        SystemStateError: where there is no model.
+    """
+    if base is None:
+        named = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        base = Path(named.get("base_model_name_or_path") or "")
+    if not (base / "config.json").is_file():
+        raise SystemStateError(f"{folder} holds an adapter, and its base model is not at {base}: give its folder.")
+    return base
