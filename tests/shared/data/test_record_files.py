@@ -1,6 +1,7 @@
 """Record files: what is written is read back, whatever the texts."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.data import record_files
-from shared.data.record_files import iter_records, read_records, write_records
+from shared.data.record_files import RecordTexts, iter_records, read_records, write_records
 from shared.errors import DataError, SystemStateError
 from shared.records import Message, PreferenceRecord, Votes
 
@@ -56,6 +57,21 @@ def test_order_and_count_hold_over_several_batches(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(record_files, "ROWS_PER_BATCH", 3)
     assert write_records(tmp_path / "a.arrow", map(plain, range(10))) == 10
     assert [record.id for record in iter_records(tmp_path / "a.arrow")] == [f"p{number}" for number in range(10)]
+
+
+def test_texts_of_single_records_over_several_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_files, "ROWS_PER_BATCH", 3)
+    records = [
+        replace(plain(number), prompt=(Message("system", "s"), Message("user", f"q{number}")), chosen=f"yes{number}")
+        for number in range(8)
+    ]
+    write_records(tmp_path / "a.arrow", records)
+    with RecordTexts(tmp_path / "a.arrow") as texts:
+        for number in (7, 0, 3, 2, 6):
+            assert texts.pair(number) == (f"s\nq{number}", f"yes{number}", "no")
+    (tmp_path / "b.arrow").write_bytes(b"not arrow at all" * 10)
+    with pytest.raises(DataError, match="no record file"):
+        RecordTexts(tmp_path / "b.arrow")
 
 
 def test_same_records_same_bytes(tmp_path: Path) -> None:
