@@ -1,38 +1,40 @@
 """Sampling responses from a policy: batched, reproducible, with the prompt format of its training."""
 
+import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from shared.device import pick_device
 from shared.prompts import PromptFormat, stop_ids, tokenize_prompt
 from shared.records import Message
+from shared.sampling.settings import GenerationConfig, Sample, rows_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from shared.sampling.decoding import Written
 
-class GenerationConfig(BaseModel):
-    """How to sample.
+__all__ = ["GenerationConfig", "Sample", "Sampled", "generate", "sample"]
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Responses and what wrote them.
 
     Attributes:
-        max_new_tokens: most tokens of a response.
-        temperature: 0 is greedy.
-        top_p: nucleus (Holtzman et al. 2019, arXiv:1904.09751); 1 samples from all tokens.
-        seed: the same seed, prompts and batch size give the same responses on the same device.
-        batch_size: responses written at once.
-        n: responses a prompt.
+        responses: for every prompt its `n` samples.
+        engine: the engine that wrote them.
+        why: why that engine, for people: ``named``, ``the only one at hand``, or the measured rates.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    max_new_tokens: int = Field(default=128, ge=1)
-    temperature: float = Field(default=0.7, ge=0)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    seed: int = 0
-    batch_size: int = Field(default=16, ge=1)
-    n: int = Field(default=1, ge=1)
+    responses: list[list[Sample]]
+    engine: str
+    why: str
 
 
 def generate(
@@ -42,8 +44,29 @@ def generate(
     format: PromptFormat,
     config: GenerationConfig,
     precision: str = "auto",
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> list[list[str]]:
+    """Writes `config.n` responses to every prompt; see `sample`, of which this gives the texts.
+
+    Returns:
+        For every prompt its responses, without special tokens and surrounding spaces. One that reaches
+        max_new_tokens is cut there.
+    """
+    found = sample(model, tokenizer, prompts, format, config, precision, on_progress=on_progress)
+    return [[one.text for one in responses] for responses in found.responses]
+
+
+def sample(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[tuple[Message, ...]],
+    format: PromptFormat,
+    config: GenerationConfig,
+    precision: str = "auto",
+    *,
+    with_logps: bool = False,
+    on_progress: Progress | None = None,
+) -> Sampled:
     """Writes `config.n` responses to every prompt.
 
     Args:
@@ -51,47 +74,56 @@ def generate(
         tokenizer: of the model.
         prompts: conversations that end with a user's turn.
         format: how they are rendered.
-        config: how to sample.
-        precision: see `pick_device`.
+        config: how to sample, and with which engine.
+        precision: see `pick_device`; bf16 samples from weights rounded to bf16.
+        with_logps: whether samples carry the log-probabilities of their tokens.
         on_progress: called with (responses done, responses in all).
 
     Returns:
-        For every prompt its responses, without special tokens and surrounding spaces. One that reaches
-        max_new_tokens is cut there.
-    """
-    import torch
-    from transformers import GenerationConfig as TransformersGeneration
+        The samples, and which engine wrote them. A prompt that leaves no room for max_new_tokens in the model's
+        context loses its beginning, as in training, and says so.
 
+    Raises:
+        UsageError: the engine cannot run this model.
+        SystemStateError: the named engine is not installed.
+    """
+    from shared.sampling.engines import open_engine
+
+    if not prompts:
+        return Sampled([], config.engine, "no prompt")
     choice = pick_device(precision)
     model.to(choice.device)  # pyright: ignore[reportArgumentType]
     model.eval()
-    pad: Any = tokenizer.pad_token_id
+    ids, cut = _fitting([tokenize_prompt(format, prompt, tokenizer) for prompt in prompts], model, config)
+    rows = rows_of(ids, config.n, config.seed)
     ends = stop_ids(format, tokenizer)
-    rows = [tokenize_prompt(format, prompt, tokenizer) for prompt in prompts for _ in range(config.n)]
-    order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
-    sampling: dict[str, Any] = {"do_sample": False}
-    if config.temperature > 0:
-        sampling = {"do_sample": True, "temperature": config.temperature, "top_p": config.top_p, "top_k": 0}
-    settings = TransformersGeneration(
-        max_new_tokens=config.max_new_tokens, eos_token_id=ends, pad_token_id=pad, use_cache=True, **sampling
-    )
-    written: list[str] = [""] * len(rows)
-    devices = [torch.cuda.current_device()] if choice.device == "cuda" else []
-    whole: Any = model
-    with torch.no_grad(), choice.autocast(), torch.random.fork_rng(devices=devices):
-        for start in range(0, len(order), config.batch_size):
-            part = order[start : start + config.batch_size]
-            longest = len(rows[part[0]])
-            ids = torch.tensor([[pad] * (longest - len(rows[i])) + rows[i] for i in part])
-            mask = torch.tensor([[0] * (longest - len(rows[i])) + [1] * len(rows[i]) for i in part])
-            torch.manual_seed(config.seed * 1_000_003 + start)
-            output = whole.generate(
-                input_ids=ids.to(choice.device), attention_mask=mask.to(choice.device), generation_config=settings
-            )
-            for place, index in enumerate(part):
-                tokens = output[place, longest:].tolist()
-                cut = next((at for at, token in enumerate(tokens) if token in ends), len(tokens))
-                written[index] = str(tokenizer.decode(tokens[:cut], skip_special_tokens=True)).strip()
-            if on_progress is not None:
-                on_progress(min(start + config.batch_size, len(rows)), len(rows))
-    return [written[i * config.n : (i + 1) * config.n] for i in range(len(prompts))]
+    with open_engine(model, tokenizer, config, choice, ids, rows) as (engine, why):
+        written = engine.write(ids, rows, config, ends, with_logps=with_logps, on_progress=on_progress)
+        name = engine.name
+    log.info("%d responses to %d prompts were sampled by %s (%s).", len(rows), len(prompts), name, why)
+    samples = [
+        _sample(one, tokenizer, config, ends, cut[row.prompt], with_logps)
+        for row, one in zip(rows, written, strict=True)
+    ]
+    return Sampled([samples[i * config.n : (i + 1) * config.n] for i in range(len(prompts))], name, why)
+
+
+def _fitting(prompts: list[list[int]], model: Any, config: GenerationConfig) -> tuple[list[list[int]], list[bool]]:
+    """Prompts that leave room for the response in the model's context, and which of them were cut."""
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if not context:
+        return prompts, [False] * len(prompts)
+    room = max(1, int(context) - config.max_new_tokens)
+    return [prompt[-room:] for prompt in prompts], [len(prompt) > room for prompt in prompts]
+
+
+def _sample(
+    one: "Written", tokenizer: Any, config: GenerationConfig, ends: Sequence[int], cut: bool, with_logps: bool
+) -> Sample:
+    tokens = one.tokens[:-1] if one.tokens and one.tokens[-1] in ends else one.tokens
+    text = str(tokenizer.decode(tokens, skip_special_tokens=True))
+    places = [place for place in (text.find(string) for string in config.stop) if place >= 0]
+    if places:
+        text = text[: min(places)]
+    logps = tuple(one.logps) if with_logps else None
+    return Sample(text.strip(), tuple(one.tokens), one.finish_reason, logps, cut)

@@ -152,7 +152,7 @@ def _metrics(evaluation: Mapping[str, Any], first: str) -> list[CardMetric]:
 
 def _baselines(evaluation: Mapping[str, Any]) -> list[CardBaseline]:
     report = evaluation["reward_model"]
-    rows = [CardBaseline("reward model", Estimate.from_json(report["estimates"]["accuracy"]))]
+    rows = [CardBaseline(f"reward model: {report['model']}", Estimate.from_json(report["estimates"]["accuracy"]))]
     rows += [
         CardBaseline(f"{name} only", Estimate.from_json(one["accuracy"])) for name, one in report["baselines"].items()
     ]

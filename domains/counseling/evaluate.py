@@ -14,9 +14,10 @@ from shared.evaluation.measured import ItemValues, Measured
 from shared.evaluation.policy_report import kl_section, pair_outcomes_of, ranking_section, win_rate_section
 from shared.evaluation.policy_stage import held_out_prompts, read_samples
 from shared.evaluation.ranking import PairLogps
-from shared.evaluation.scorer_report import scorer_report
+from shared.evaluation.scorer_report import reward_report
 from shared.records import PreferenceRecord
-from shared.rewards.bradley_terry import RewardModel
+from shared.rewards.loading import load_reward
+from shared.rewards.protocol import PreferenceModel, candidate_scores
 from shared.stages import StageContext
 from shared.training.reference import read_logps
 
@@ -38,8 +39,7 @@ def evaluate(context: StageContext) -> dict[str, float]:
     seeds = [name for name in names if name.startswith("seed-")]
     reward, judge = _scorer(context, "reward"), _scorer(context, "judge")
     context.progress(1, 4, "scoring held-out pairs with reward model and judge")
-    reward_report = scorer_report(_margins(reward, test), train, test)
-    judge_report = scorer_report(_margins(judge, test), judged, test)
+    of_reward, of_judge = reward_report(reward, train, test), reward_report(judge, judged, test)
     logps = {name: _pair_logps(context.inputs[f"policy-{name}"], test) for name in names}
     base = logps["base"]
     beta = float(context.config["beta"])
@@ -48,8 +48,8 @@ def evaluate(context: StageContext) -> dict[str, float]:
     samples = {name: read_samples(context.inputs[f"policy-{name}"]) for name in names}
     scores, lengths, prompts = _judge_samples(judge, samples, test)
     groups = [one.group_id for one in prompts]
-    accuracy = Estimate.from_json(judge_report["estimates"]["accuracy"])
-    contrary = judge_report["contrary"].get("length")
+    accuracy = Estimate.from_json(of_judge["estimates"]["accuracy"])
+    contrary = of_judge["contrary"].get("length")
     win_rates = win_rate_section(scores, lengths, groups, accuracy, Estimate.from_json(contrary) if contrary else None)
     kl = {name: kl_section(_kl_rows(context.inputs[f"policy-{name}"])) for name in names[1:]}
     evaluation = {
@@ -57,8 +57,8 @@ def evaluate(context: StageContext) -> dict[str, float]:
         "policies": list(names),
         "seeds": seeds,
         "beta": beta,
-        "reward_model": reward_report,
-        "judge": judge_report,
+        "reward_model": of_reward,
+        "judge": of_judge,
         "ranking": ranking,
         "win_rate": win_rates,
         "kl": kl,
@@ -71,13 +71,9 @@ def evaluate(context: StageContext) -> dict[str, float]:
     return _metrics(evaluation)
 
 
-def _scorer(context: StageContext, name: str) -> RewardModel:
+def _scorer(context: StageContext, name: str) -> PreferenceModel:
     folder = context.inputs[name] / "model"
-    return RewardModel.load(folder, context.models[name], context.config["precision"])
-
-
-def _margins(scorer: RewardModel, records: Sequence[PreferenceRecord]) -> Floats:
-    return scorer.compare([r.prompt for r in records], [r.chosen for r in records], [r.rejected for r in records])
+    return load_reward(folder, context.models[name], context.config["precision"])
 
 
 def _pair_logps(folder: Path, records: Sequence[PreferenceRecord]) -> PairLogps:
@@ -98,18 +94,20 @@ def _kl_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def _judge_samples(
-    judge: RewardModel, samples: Mapping[str, list[dict[str, Any]]], test: Sequence[PreferenceRecord]
+    judge: PreferenceModel, samples: Mapping[str, list[dict[str, Any]]], test: Sequence[PreferenceRecord]
 ) -> tuple[dict[str, Floats], dict[str, Floats], list[PreferenceRecord]]:
     """(judge's mean score of each prompt's answers, their mean words, the prompts), by model in one order."""
     asked = held_out_prompts(test, len(samples["base"]))
     if [one.id for one in asked] != [row["id"] for row in samples["base"]]:
         raise ValueError("the answers belong to other prompts")
     scores, lengths = {}, {}
-    for name, rows in samples.items():
+    # All models' answers to one question are the candidates of one table: a judge may have no score of an answer alone.
+    candidates = [[text for rows in samples.values() for text in rows[at]["responses"]] for at in range(len(asked))]
+    each = np.stack(candidate_scores(judge, [one.prompt for one in asked], candidates))
+    shares = np.split(each, np.cumsum([len(rows[0]["responses"]) for rows in samples.values()])[:-1], axis=1)
+    for (name, rows), share in zip(samples.items(), shares, strict=True):
         texts = [text for row in rows for text in row["responses"]]
-        prompts = [one.prompt for one, row in zip(asked, rows, strict=True) for _ in row["responses"]]
-        each = judge.score(prompts, texts).reshape(len(asked), -1)
-        scores[name] = each.mean(axis=1)
+        scores[name] = share.mean(axis=1)
         words = np.array([float(len(text.split())) for text in texts])
         lengths[name] = words.reshape(len(asked), -1).mean(axis=1)
     return scores, lengths, asked

@@ -4,7 +4,7 @@ Preferences between answers of therapists (or counsellor-style answers) become a
 its own, and a policy aligned with DPO; all are measured on held-out questions, and a gate decides.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,21 @@ from domains.counseling import card, data, evaluate, report
 from domains.counseling.lint import lint_data
 from domains.counseling.recipe import CounselingRecipe
 from shared.domain import Domain, PipelineRequest, Policy
+from shared.evaluation.best_of_n import best_of_n
 from shared.evaluation.policy_stage import measure_policy
 from shared.gate_stage import gate
 from shared.recipes import to_values
 from shared.stages import Stage
-from shared.training.align_stage import align
-from shared.training.reference_stage import reference
+from shared.training.iterative_plan import RUN, TRAINED, PolicyTraining, policy_stages
+from shared.training.objectives.objective import build_objective
 from shared.training.reward_stage import train_reward
-
-TRAINED = ("torch", "transformers", "trl", "peft", "accelerate")
-RUN = ("torch", "transformers", "peft")
 
 
 def build(request: PipelineRequest) -> list[Stage]:
-    """data, lint -> reward, judge -> reference -> align (each seed) -> policies measured -> eval -> gate -> card."""
+    """data, lint -> reward, judge -> reference -> align (each seed) -> policies measured -> eval -> gate -> card.
+
+    With `align.rounds` or `align.method=grpo` other stages lead to the policies: see `shared.training.iterative_plan`.
+    """
     recipe: CounselingRecipe = request.recipe
     values = to_values(recipe)
     common = {"prompt": values["prompt"], "precision": values["precision"]}
@@ -36,33 +37,11 @@ def build(request: PipelineRequest) -> list[Stage]:
         _scorer("reward", "train", values),
         _scorer("judge", "judge", values),
     ]
-    trained = {} if request.only_evaluate else {f"seed-{seed}": f"align/seed-{seed}" for seed in recipe.align.seeds}
-    if trained:
-        training = {**common, "max_length": values["align"]["max_length"]}
-        stages.append(
-            Stage(
-                "reference",
-                reference,
-                config=training,
-                inputs={"data": "data"},
-                models={"base": recipe.model},
-                libraries=RUN,
-                uses_device=True,
-            )
-        )
-    objective = {key: value for key, value in values["align"].items() if key != "seeds"}
-    for name, stage in trained.items():
-        stages.append(
-            Stage(
-                stage,
-                align,
-                config={**common, "align": objective, "seed": int(name.partition("-")[2]), "base": recipe.model},
-                inputs={"data": "data", "reference": "reference"},
-                models={"base": recipe.model},
-                libraries=TRAINED,
-                uses_device=True,
-            )
-        )
+    trained: dict[str, str] = {}
+    if not request.only_evaluate:
+        training = PolicyTraining(recipe.align, recipe.model, values["prompt"], values["precision"], recipe.reward.body)
+        aligned, trained = policy_stages(training)
+        stages += aligned
     stages.append(_policy("base", recipe, values, {}, None))
     for name, stage in trained.items():
         stages.append(_policy(name, recipe, values, {"model": stage}, None))
@@ -70,12 +49,14 @@ def build(request: PipelineRequest) -> list[Stage]:
     if other is not None:
         stages.append(_policy(other.name, recipe, values, {}, other))
     policies = ["base", *trained, *([other.name] if other else [])]
+    if recipe.evaluate.best_of > 1:
+        stages.append(_best_of_n(policies, recipe, values))
     stages.append(
         Stage(
             "eval",
             evaluate.evaluate,
             config={
-                "beta": values["align"]["beta"],
+                "beta": build_objective(recipe.align.loss, recipe.align.beta).beta,
                 "policies": policies,
                 "examples": values["evaluate"]["examples"],
                 **common,
@@ -155,7 +136,7 @@ def _scorer(name: str, split: str, values: Mapping[str, Any]) -> Stage:
         },
         inputs={"data": "data"},
         models={"body": part["body"]},
-        libraries=TRAINED,
+        libraries=(*TRAINED, "numpy", "scipy", "scikit-learn"),
         uses_device=True,
     )
 
@@ -169,7 +150,7 @@ def _policy(
         files_read["model"] = other.folder
     elif other is not None and other.reference is not None:
         models["model"] = other.reference
-    measured = {key: value for key, value in values["evaluate"].items() if key != "examples"}
+    measured = {key: value for key, value in values["evaluate"].items() if key not in ("examples", "best_of")}
     return Stage(
         f"policy/{name}",
         measure_policy,
@@ -178,6 +159,31 @@ def _policy(
         files=files_read,
         models=models,
         libraries=RUN,
+        uses_device=True,
+    )
+
+
+def _best_of_n(policies: Sequence[str], recipe: CounselingRecipe, values: Mapping[str, Any]) -> Stage:
+    measured = values["evaluate"]
+    return Stage(
+        "best-of-n",
+        best_of_n,
+        config={
+            "n": measured["best_of"],
+            "prompts": measured["prompts"],
+            "sampling": measured["sampling"],
+            "policies": list(policies),
+            "prompt": values["prompt"],
+            "precision": values["precision"],
+        },
+        inputs={
+            "data": "data",
+            "reward": "reward",
+            "judge": "judge",
+            **{f"policy-{name}": f"policy/{name}" for name in policies},
+        },
+        models={"base": recipe.model, "reward": recipe.reward.body, "judge": recipe.judge.body},
+        libraries=(*RUN, "numpy", "scipy"),
         uses_device=True,
     )
 

@@ -10,7 +10,8 @@ from shared.generation import GenerationConfig
 from shared.lint.config import LintConfig
 from shared.prompts import PromptFormat
 from shared.recipes import Component
-from shared.training.config import DpoConfig, RewardConfig
+from shared.training.config import RewardConfig
+from shared.training.iterative_recipe import AlignRecipe
 
 Precision = Literal["auto", "float32", "bf16"]
 
@@ -23,12 +24,6 @@ class ScorerRecipe(Component):
     seed: int = 0
 
 
-class AlignRecipe(DpoConfig):
-    """DPO, once for every seed; the first seed's model is the one that may be registered."""
-
-    seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
-
-
 class EvaluateRecipe(Component):
     """What is measured on held-out groups."""
 
@@ -36,6 +31,7 @@ class EvaluateRecipe(Component):
     prompts: int = Field(default=24, ge=2, description="Held-out prompts answered by every model")
     kl_prompts: int = Field(default=8, ge=0, description="Prompts sampled at temperature 1 for the KL to the reference")
     kl_tokens: int = Field(default=48, ge=1)
+    best_of: int = Field(default=4, ge=0, description="Samples a prompt of the best-of-n baseline; 0 leaves it out")
     examples: int = Field(default=6, ge=0, description="Examples shown in the report")
     max_length: int = Field(default=512, ge=32)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from shared.report.blocks import Answer, Example, Interval, Notice, Plot, Section, Table
 from shared.report.lint_section import lint_section
+from shared.report.on_policy_section import on_policy_sections
+from shared.report.reward_tables import reward_tables
 from shared.training.stage_results import read_curves
 
 NAMES = {
@@ -43,7 +45,7 @@ def headline(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
     """The rows of the short table: pairs, steps, and the metrics that matter, each with its interval and n."""
     evaluation = _read(folders, "eval", "evaluation.json")
     counts = evaluation["counts"]
-    trained = [name for name in folders if name.startswith("align/")]
+    trained = [name for name in folders if name.startswith("align/seed-")]
     pairs = f"{counts['train']} train, {counts['judge']} judge, {counts['test']} test"
     rows: list[dict[str, Any]] = [{"name": "Pairs", "value": pairs, "note": ""}]
     if trained:
@@ -109,6 +111,7 @@ def sections(folders: Mapping[str, Path]) -> list[Section]:
     found.append(_ranking(evaluation))
     if evaluation["win_rate"]:
         found.append(_win_rate(evaluation))
+    found += on_policy_sections(folders, label)
     examples = _read(folders, "eval", "examples.json")
     if examples:
         found.append(_examples(examples))
@@ -144,7 +147,10 @@ def _data(folders: Mapping[str, Path]) -> Section:
 
 def _lint(folders: Mapping[str, Path]) -> Section:
     masked = _read(folders, "data", "summary.json").get("deidentified")
-    return lint_section({part: _read(folders, "lint", f"{part}.json") for part in ("source", "splits")}, masked)
+    parts = {part: _read(folders, "lint", f"{part}.json") for part in ("source", "splits")}
+    return lint_section(
+        parts, masked, _read(folders, "reference", "difficulty.json") if "reference" in folders else None
+    )
 
 
 def _training(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Section:
@@ -179,7 +185,7 @@ def _training(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Section:
         if name in curves:
             rows = curves[name]
             series = [Series(name, [row["step"] for row in rows], [_value(row, "loss") for row in rows])]
-            title = f"Bradley-Terry loss of the {'reward model' if name == 'reward' else 'judge'}"
+            title = f"Preference loss of the {'reward model' if name == 'reward' else 'judge'}"
             plots.append(
                 Plot(title=title, svg=line_curves(series, "step", "loss", reference=0.6931), alt=f"{title} by step.")
             )
@@ -202,7 +208,9 @@ def _scorers(evaluation: Mapping[str, Any]) -> Section:
         rows: list[Any] = [
             [name.replace("_", " "), _interval(one), one["n"]] for name, one in report["estimates"].items()
         ]
-        tables.append(Table(caption=f"{title} on held-out pairs", columns=["measure", "value", "n"], rows=rows))
+        caption = f"{title} on held-out pairs: {report['model']}"
+        tables.append(Table(caption=caption, columns=["measure", "value", "n"], rows=rows))
+        tables += reward_tables(report, title)
     report = evaluation["reward_model"]
     forest = [("reward model", _interval(report["estimates"]["accuracy"]))]
     forest += [(f"{name} only", _interval(one["accuracy"])) for name, one in report["baselines"].items()]

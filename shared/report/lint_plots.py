@@ -257,6 +257,24 @@ def _leaks(figures: Figures, splits: Mapping[str, int]) -> Plot | None:
     )
 
 
+def difficulty_plot(report: Mapping[str, Any]) -> Plot:
+    """How hard the training pairs are for the reference, from `difficulty_report`."""
+    histogram = report["histogram"]
+    right = report["ranking_accuracy"]
+    return Plot(
+        title="Difficulty of the training pairs for the reference",
+        svg=_counted(
+            {"pairs": histogram},
+            "log p(rejected) - log p(chosen), nats",
+            y_label="pairs",
+            marks=[(0.0, "ranked right to the left")],
+        ),
+        alt=f"Of {report['pairs']} pairs the reference ranks {right:.1%} right; the mean difficulty is "
+        f"{report['mean']:.1f} nats.",
+        note=f"The reference ranks {right:.1%} of the {report['pairs']} pairs right (difficulty at most 0).",
+    )
+
+
 def _counted(groups: Mapping[str, Mapping[str, Any]], x_label: str, **options: Any) -> str:
     from shared.report.plots import counted_histogram
 

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 from shared.report.blocks import Cell, Finding, Findings, Notice, Plot, ReportData, Section, Table
-from shared.report.lint_plots import lint_plots
+from shared.report.lint_plots import difficulty_plot, lint_plots
 from shared.report.numbers import number
 
 TITLES = {
@@ -16,7 +16,11 @@ TITLES = {
 MOST_PLACES = 5
 
 
-def lint_section(reports: Mapping[str, Mapping[str, Any]], masked: Mapping[str, Any] | None = None) -> Section:
+def lint_section(
+    reports: Mapping[str, Mapping[str, Any]],
+    masked: Mapping[str, Any] | None = None,
+    difficulty: Mapping[str, Any] | None = None,
+) -> Section:
     """The section of a run's report.
 
     Every kind of plot appears once: of the first part to which it applies, which its small print names.
@@ -24,6 +28,8 @@ def lint_section(reports: Mapping[str, Mapping[str, Any]], masked: Mapping[str, 
     Args:
         reports: `LintReport.to_json` by part (source, splits).
         masked: `DeidentifyReport.to_json`, or None where nothing was masked.
+        difficulty: `shared.training.pair_difficulty.difficulty_report` of the training pairs, or None before the
+            reference was run.
     """
     notices = [notice for part, report in reports.items() if (notice := _summary(part, report))]
     plots: dict[str, Plot] = {}
@@ -36,6 +42,9 @@ def lint_section(reports: Mapping[str, Mapping[str, Any]], masked: Mapping[str, 
     if masked and masked["enabled"]:
         tables.append(_masked(masked))
         notices.extend(Notice(level="note", text=text) for text in masked["notes"])
+    if difficulty:
+        plots["difficulty"] = difficulty_plot(difficulty)
+        tables.append(_hardest(difficulty))
     return Section(
         title="Lint",
         notices=notices,
@@ -180,6 +189,21 @@ def _checks(reports: Mapping[str, Mapping[str, Any]]) -> Table:
         for name in names
     ]
     return Table(caption="What was looked for", columns=["Check", *titles, "What it looks for"], rows=rows)
+
+
+def _hardest(difficulty: Mapping[str, Any]) -> Table:
+    """The pairs that the reference finds hardest: candidates for a look at the label."""
+    rows: list[list[Cell]] = [
+        [one["source"], one["difficulty"], one["chosen_tokens"], one["rejected_tokens"]]
+        for one in difficulty["hardest"]
+    ]
+    return Table(
+        caption="The hardest training pairs for the reference",
+        columns=["pair", "difficulty, nats", "tokens of chosen", "tokens of rejected"],
+        rows=rows,
+        note="Difficulty is log p(rejected) - log p(chosen) under the reference: DPO hardly turns a large one, and "
+        "among the largest are wrong labels and very long answers.",
+    )
 
 
 def _masked(masked: Mapping[str, Any]) -> Table:

@@ -90,20 +90,33 @@ class PreferenceNetwork(PreTrainedModel):
         else:
             hidden = self._hidden(input_ids, use_cache=False)
             at_end = hidden[torch.arange(len(last), device=last.device), last]
-        with torch.autocast(hidden.device.type, enabled=False):
+        of_prompt = None
+        if self.gate_head is not None:
+            if prompt_last is not None:
+                of_prompt = hidden[torch.arange(len(prompt_last), device=prompt_last.device), prompt_last]
+            elif prompt_input_ids is not None:
+                of_prompt = self._hidden(prompt_input_ids, attention_mask=prompt_attention_mask)[:, 0]
+                of_prompt = of_prompt if prompt_index is None else of_prompt[prompt_index]
+            else:
+                raise ValueError("a prompt gate asks for prompt_last (causal body) or prompt_input_ids (encoder)")
+        return self.heads(at_end, of_prompt)
+
+    def heads(self, at_end: Tensor, of_prompt: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Embeddings and gates from hidden states.
+
+        Args:
+            at_end: h_last of each row, [rows, d].
+            of_prompt: h_prompt of each row, [rows, d]; not looked at without a gate.
+
+        Returns:
+            (v [rows, 2k], lambda [rows, k]), float32.
+        """
+        with torch.autocast(at_end.device.type, enabled=False):
             embedding = _project(self.embedding_head, at_end)
             if self.gpm.normalise:
                 embedding = nn.functional.normalize(embedding, dim=-1)
-            if self.gate_head is None:
+            if self.gate_head is None or of_prompt is None:
                 return embedding, torch.ones_like(embedding[:, : self.gpm.k])
-        if prompt_last is not None:
-            of_prompt = hidden[torch.arange(len(prompt_last), device=prompt_last.device), prompt_last]
-        elif prompt_input_ids is not None:
-            of_prompt = self._hidden(prompt_input_ids, attention_mask=prompt_attention_mask)[:, 0]
-            of_prompt = of_prompt if prompt_index is None else of_prompt[prompt_index]
-        else:
-            raise ValueError("a prompt gate asks for prompt_last (causal body) or prompt_input_ids (encoder)")
-        with torch.autocast(hidden.device.type, enabled=False):
             return embedding, prompt_gate(_project(self.gate_head, of_prompt), self.width)
 
     def _hidden(self, input_ids: Tensor, **inputs: Any) -> Tensor:

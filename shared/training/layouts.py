@@ -17,7 +17,12 @@ from torch import Tensor
 
 from shared.errors import UsageError
 from shared.training.batches import pad_right
-from shared.training.token_logps import packed_token_logps, plain_token_logps, without_adapter_wrapper
+from shared.training.token_logps import (
+    packed_states,
+    packed_token_logps,
+    plain_token_logps,
+    without_adapter_wrapper,
+)
 from shared.training.tree_attention import IMPLEMENTATION, TreesUnsupported
 from shared.training.trees import Tree, pack
 
@@ -25,8 +30,8 @@ log = logging.getLogger(__name__)
 
 Wanted = Literal["auto", "shared", "plain"]
 Layout = Literal["shared", "plain"]
-PROBE_TOLERANCE = 0.005  # nats a token, float32; a completion that sees its neighbour is off by far more
-LOW_PROBE_TOLERANCE = 0.5  # the same where weights are bf16
+PROBE_TOLERANCE = 1e-3  # of the states' size, float32; rounding is a thousandth of it
+LOW_PROBE_TOLERANCE = 0.2  # the same where weights are bf16
 _OWN_ATTENTION: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
@@ -83,7 +88,7 @@ def token_logps(model: Any, trees: Sequence[Tree], layout: Layout) -> Completion
 
 
 def set_layout(model: Any, wanted: Wanted) -> Layout:
-    """Prepares a causal language model for a layout, and keeps it so.
+    """Prepares a causal model (of language, or of rewards) for a layout, and keeps it so.
 
     Args:
         model: on its device; with the shared layout it can no longer be called but with trees.
@@ -160,10 +165,10 @@ def _unsupported(model: Any) -> str | None:
     try:
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=low):
             trees = _probe(model)
-            expected = token_logps(model, trees, "plain").tokens
+            expected = _plain_states(model, trees)
             model.set_attn_implementation(IMPLEMENTATION)
             packed = pack(trees).to(expected.device)
-            found = packed_token_logps(model, packed)
+            found = packed_states(model, packed)[packed.predictors]
     except (TreesUnsupported, ValueError, TypeError, RuntimeError) as error:  # RuntimeError: a kernel does not compile
         return str(error).splitlines()[0].rstrip(".")
     finally:
@@ -173,10 +178,22 @@ def _unsupported(model: Any) -> str | None:
         return "its attention cannot be replaced"
     if window is not None and "sliding_attention" in types and window not in packed.windows:
         return "its sliding-window layers do not name their window"
-    off = float((found - expected).abs().max())
+    off = float((found - expected).abs().max() / expected.square().mean().sqrt())
     if off < (LOW_PROBE_TOLERANCE if low else PROBE_TOLERANCE):
         return None
-    return f"its log-probabilities would be off by {off:.2g} nats a token"
+    return f"its hidden states would be off by {off:.2g} of their size"
+
+
+def _plain_states(model: Any, trees: Sequence[Tree]) -> Tensor:
+    """Last hidden state before every completion token, each completion in a row of its own, [N, size]."""
+    device = next(model.parameters()).device
+    states = []
+    for tree in trees:
+        for completion in tree.completions:
+            ids = torch.tensor([[*tree.prompt, *completion]], device=device)
+            hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state[0]
+            states.append(hidden[len(tree.prompt) - 1 : -1])
+    return torch.cat(states)
 
 
 def _probe(model: Any) -> list[Tree]:

@@ -20,8 +20,11 @@ from shared.rewards.rows import RowBatcher, ScoreRow, alike, scorer_tokenizer, t
 from shared.rewards.settings import GpmSettings, NetworkSettings, ScorerSettings
 from shared.training.arguments import adapters, batch_size, common_arguments, prepare_model, ranks
 from shared.training.config import RewardConfig, RewardJob
+from shared.training.layouts import set_layout
 from shared.training.step_order import Steps
 from shared.training.step_trainer import Losses, StepTrainer
+from shared.training.token_logps import packed_states, without_adapter_wrapper
+from shared.training.trees import Tree, pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,14 @@ class PairLoss:
         config: the recipe's part.
         rows: makes the model's inputs.
         device: where the model is.
+        shared: whether the two responses of a pair share their prompt (causal bodies, see
+            `shared.training.layouts`).
     """
 
     config: RewardConfig
     rows: RowBatcher
     device: str
+    shared: bool = False
 
     def __call__(self, model: Any, micro_batch: Sequence[RewardPair]) -> Losses:
         """Scores both sides of every pair.
@@ -74,7 +80,8 @@ class PairLoss:
         )
         sides = [pair.chosen for pair in micro_batch] + [pair.rejected for pair in micro_batch]
         of_kind = self._gpm if self.config.kind == "gpm" else self._bradley_terry
-        losses, metrics = of_kind(self._outputs(model, sides), margin, weight, label)
+        outputs = self._of_trees(model, micro_batch) if self.shared else self._outputs(model, sides)
+        losses, metrics = of_kind(outputs, margin, weight, label)
         return losses, {name: values.detach() for name, values in metrics.items()}
 
     def _outputs(self, model: Any, rows: Sequence[ScoreRow]) -> tuple[Tensor, ...]:
@@ -87,6 +94,19 @@ class PairLoss:
             parts.append(found if isinstance(found, tuple) else (found.logits.squeeze(-1),))
         places = torch.tensor([index for group in groups for index in group], device=self.device).argsort()
         return tuple(_wide(torch.cat(outputs))[places] for outputs in zip(*parts, strict=True))
+
+    def _of_trees(self, model: Any, pairs: Sequence[RewardPair]) -> tuple[Tensor, ...]:
+        """The same from packed trees: every conversation is computed once for both responses."""
+        trees = pack([tree for pair in pairs for tree in pair_trees(pair)]).to(self.device)
+        inner = without_adapter_wrapper(model)
+        states = packed_states(inner, trees)
+        at_end = states[trees.ends]
+        if self.config.kind == "gpm":
+            outputs = inner.heads(at_end, states[trees.prompt_ends])
+        else:
+            outputs = (inner.score(at_end).squeeze(-1),)
+        # Trees hold the sides of one pair after the other; losses take all chosen ones first.
+        return tuple(torch.cat([values[0::2], values[1::2]]) for values in map(_wide, outputs))
 
     def _bradley_terry(
         self, outputs: tuple[Tensor, ...], margin: Tensor, weight: Tensor, label: Tensor
@@ -116,6 +136,15 @@ class PairLoss:
         }
 
 
+def pair_trees(pair: RewardPair) -> list[Tree]:
+    """One tree of a pair, or two where cutting to max_length left the sides different prompts."""
+    prompts = pair.chosen.prompt_ids, pair.rejected.prompt_ids
+    chosen, rejected = pair.chosen.ids[len(prompts[0]) :], pair.rejected.ids[len(prompts[1]) :]
+    if prompts[0] == prompts[1]:
+        return [Tree(prompts[0], (chosen, rejected))]
+    return [Tree(prompts[0], (chosen,)), Tree(prompts[1], (rejected,))]
+
+
 def _wide(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
@@ -130,7 +159,10 @@ class RewardTrainer(StepTrainer):
     pair_loss: PairLoss
 
     def cost(self, example: RewardPair) -> int:
-        """Tokens of both rows, and of the conversation where an encoder's gate reads it alone."""
+        """Tokens of both rows (the prompt once where they share it), and of the conversation where an encoder's gate
+        reads it alone."""
+        if self.pair_loss.shared:
+            return sum(tree.tokens for tree in pair_trees(example))
         alone = len(example.chosen.prompt_ids) if self.pair_loss.rows.gate and self.pair_loss.rows.encoder else 0
         return len(example.chosen.ids) + len(example.rejected.ids) + alone
 
@@ -198,6 +230,7 @@ def reward_trainer(
     set_seed(job.seed)  # the head starts at random
     model = _prepared(job, tokenizer)
     model.to(choice.device)
+    shared = not encoder and set_layout(model, config.layout) == "shared"
     trainer = RewardTrainer(
         model=model,
         args=TrainingArguments(**common_arguments(job, len(pairs), work)),
@@ -209,7 +242,7 @@ def reward_trainer(
     trainer.choice, trainer.budget = choice, config.micro_batch_tokens
     pad_id: Any = tokenizer.pad_token_id
     batcher = RowBatcher(pad_id, encoder, embeds=gpm, gate=gpm and config.gpm.gate)
-    trainer.pair_loss = PairLoss(config, batcher, choice.device)
+    trainer.pair_loss = PairLoss(config, batcher, choice.device, shared)
     truncated = sum(pair.chosen.truncated or pair.rejected.truncated for pair in pairs)
     tokens = sum(len(pair.chosen.ids) + len(pair.rejected.ids) for pair in pairs)
     return trainer, settings, truncated, tokens

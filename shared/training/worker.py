@@ -129,7 +129,8 @@ def train(job: Any, work: Path) -> int:
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
+    # Nothing here reads what it has not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     keep_freed_memory()
     set_seed(job.seed)
     records = [record for path in job.records for record in read_records(path)]
@@ -143,6 +144,7 @@ def train(job: Any, work: Path) -> int:
         where = json.loads(told)
         tracking = TrainerTracking(where["tracking_uri"], where["run_id"])
     progress = ProgressCallback(work / METRICS_FILE, stop, tracking, job.config.logging_steps)
+    trainer: Any
     try:
         if job.kind == "dpo":
             from shared.training.dpo import dpo_trainer
@@ -151,6 +153,11 @@ def train(job: Any, work: Path) -> int:
             trainer, truncated, tokens = dpo_trainer(job, records, work, [progress])
             if job.config.stopping.evaluate_steps is not None:
                 trainer.add_callback(_watch(trainer, job, work))
+        elif job.kind == "grpo":
+            from shared.training.grpo import grpo_trainer
+
+            settings = None
+            trainer, truncated, tokens = grpo_trainer(job, records, work, [progress])
         else:
             from shared.training.reward import reward_trainer
 
@@ -207,9 +214,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     from shared.durable import write_json
     from shared.errors import ValignError
-    from shared.training.config import AnyJob
+    from shared.training.grpo_job import ChildJob
 
-    job = TypeAdapter(AnyJob).validate_json(told.job.read_text(encoding="utf-8"))
+    job = TypeAdapter(ChildJob).validate_json(told.job.read_text(encoding="utf-8"))
     try:
         return train(job, told.work)
     except ValignError as error:

@@ -85,9 +85,15 @@ def trainer_of(job: DpoJob, records: Sequence[PreferenceRecord], callbacks: Sequ
     return dpo_trainer(job, records, job.output.parent / "work", list(callbacks))[0]
 
 
+def policy_of(trainer: PolicyTrainer) -> Any:
+    """The model in training."""
+    assert trainer.model is not None
+    return trainer.model
+
+
 def step_gradients(trainer: PolicyTrainer, step: Step) -> tuple[float, dict[str, Tensor]]:
     """(loss of a step, its gradients), without an update."""
-    model: Any = trainer.model
+    model = policy_of(trainer)
     model.zero_grad()
     loss = trainer.training_step(model, {"step": step})
     return float(loss), {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}

@@ -15,7 +15,7 @@ from shared.training.objectives.config import KNOWN
 from shared.training.progress import ProgressCallback, StopSignal, read_metrics
 from shared.training.reference import token_logps_of
 from shared.training.worker import _save
-from tests.shared.training.policy_jobs import policy_job, rich, trainer_of
+from tests.shared.training.policy_jobs import policy_job, policy_of, rich, trainer_of
 
 REWARDS = {"rewards/chosen", "rewards/rejected"}
 PAIR = REWARDS | {"rewards/margins", "rewards/accuracies"}
@@ -50,9 +50,11 @@ def trained(
     job = policy_job(tmp_path, model, records, **config)
     rows = tmp_path / "metrics.jsonl"
     trainer = trainer_of(job, records, [ProgressCallback(rows, StopSignal())])
-    before = {name: value.detach().clone() for name, value in trainer.model.named_parameters() if value.requires_grad}
+    before = {
+        name: value.detach().clone() for name, value in policy_of(trainer).named_parameters() if value.requires_grad
+    }
     trainer.train()
-    after = dict(trainer.model.named_parameters())
+    after = dict(policy_of(trainer).named_parameters())
     assert any(not torch.equal(value, after[name]) for name, value in before.items())
     assert all(bool(value.isfinite().all()) for value in after.values())
     return trainer, read_metrics(rows)
@@ -94,7 +96,7 @@ def test_losses_train_with_adapters(
 ) -> None:
     trainer, rows = trained(tmp_path, tiny_model, rich(toy_pairs[:6]), loss=loss, batch_size=2, lora=LoraConfig(rank=2))
     check_rows(rows, 3)
-    assert all("lora" in name for name, value in trainer.model.named_parameters() if value.requires_grad)
+    assert all("lora" in name for name, value in policy_of(trainer).named_parameters() if value.requires_grad)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_the_saved_policy_is_the_trained_one_and_names_no_attention_of_ours(
     from shared.training.pair_examples import PairTrees
 
     given = [PairTrees("", (tree,), False) for tree in examples]
-    wanted = token_logps_of(trainer.model, given, ("chosen", "rejected"), "shared", "float32")
+    wanted = token_logps_of(policy_of(trainer), given, ("chosen", "rejected"), "shared", "float32")
     _save(trainer, job, None)
     saved = [*job.output.rglob("*.json")]
     assert saved

@@ -9,7 +9,6 @@ import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -18,7 +17,7 @@ from shared.records import Message, PreferenceRecord
 from shared.training.config import LoraConfig
 from shared.training.dpo import PolicyTrainer
 from shared.training.layouts import token_logps
-from tests.shared.training.policy_jobs import policy_job, trainer_of
+from tests.shared.training.policy_jobs import policy_job, policy_of, trainer_of
 
 FLOAT32_NATS = 1e-4  # a response
 BF16_NATS = 0.02  # a response, times the root of its tokens
@@ -34,7 +33,7 @@ def differences(trainer: PolicyTrainer, budget: int) -> list[tuple[float, int]]:
     from shared.training.trees import cut_by_tokens
 
     examples = [example for number in range(len(trainer.steps)) for example in trainer.steps[number].examples]
-    model: Any = trainer.model
+    model = policy_of(trainer)
     model.train()
     found = []
     for group in cut_by_tokens([trainer.cost(example) for example in examples], budget):
@@ -77,7 +76,7 @@ def test_the_bound_notices_another_policy(tiny_model: Path, toy_pairs: list[Pref
     job = policy_job(tmp_path, tiny_model, toy_pairs, "bf16")
     trainer = trainer_of(job, toy_pairs)
     with torch.no_grad():
-        for parameter in trainer.model.parameters():
+        for parameter in policy_of(trainer).parameters():
             parameter += 0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
     assert worst(differences(trainer, 300), "bf16") > 1
 

@@ -12,7 +12,7 @@ from shared.training.config import LoraConfig
 from shared.training.dpo import PolicyTrainer
 from shared.training.progress import ProgressCallback, StopSignal, read_metrics
 from shared.training.step_order import Step
-from tests.shared.training.policy_jobs import policy_job, rich, step_gradients, trainer_of
+from tests.shared.training.policy_jobs import policy_job, policy_of, rich, step_gradients, trainer_of
 from tests.shared.training.tiny_architectures import relative_differences
 
 pytestmark = pytest.mark.usefixtures("_on_cpu")
@@ -26,8 +26,7 @@ def _on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def forward_passes(trainer: PolicyTrainer) -> list[int]:
     """Tokens of every forward pass from now on."""
     passes: list[int] = []
-    body: Any = trainer.model
-    embeddings = body.get_input_embeddings()
+    embeddings = policy_of(trainer).get_input_embeddings()
     embeddings.register_forward_hook(lambda module, args, out: passes.append(args[0].numel()))
     return passes
 
@@ -41,7 +40,7 @@ def test_any_token_budget_gives_the_same_loss_and_gradients(
     job = policy_job(tmp_path, tiny_model, records, loss=loss, layout=layout, batch_size=7, learning_rate=1e-2)
     trainer = trainer_of(job, records)
     with torch.no_grad():  # away from the reference, where losses and weights matter
-        for parameter in trainer.model.parameters():
+        for parameter in policy_of(trainer).parameters():
             parameter += 0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
     step = trainer.steps[0]
     assert (len(step.examples), step.total) == (7, 7)
@@ -85,7 +84,7 @@ def test_a_step_is_the_mean_over_its_own_pairs(
     loss, whole = step_gradients(trainer, step)
     parts = [step_gradients(trainer, Step([example], 1)) for example in step.examples]
     assert loss == pytest.approx(sum(one for one, _ in parts) / 3, rel=1e-6)
-    mean = {name: sum(part[name] for _, part in parts) / 3 for name in whole}
+    mean = {name: torch.stack([part[name] for _, part in parts]).mean(0) for name in whole}
     assert max(relative_differences(whole, mean).values()) < 1e-4
 
 
@@ -151,8 +150,8 @@ def test_gradient_checkpointing_trains_to_the_same_weights(
         trainer = trainer_of(job, records)
         assert trainer.layout == "shared"
         trainer.train()
-        assert trainer.model.is_gradient_checkpointing is checkpointing
-        ends.append({name: value.detach() for name, value in trainer.model.named_parameters()})
+        assert policy_of(trainer).is_gradient_checkpointing is checkpointing
+        ends.append({name: value.detach() for name, value in policy_of(trainer).named_parameters()})
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-4, atol=1e-6)
 
 

@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 
 from shared.records import PreferenceRecord
 from shared.training.dpo import PolicyTrainer
-from tests.shared.training.policy_jobs import policy_job, trainer_of
+from tests.shared.training.policy_jobs import policy_job, policy_of, trainer_of
 
 STEPS, LEARNING_RATE = 50, 5e-7
 
@@ -49,10 +49,10 @@ def test_fifty_small_updates_under_autocast_are_as_large_as_in_float32(
         job = policy_job(tmp_path, tiny_model, records, precision, batch_size=2, epochs=5, learning_rate=LEARNING_RATE)
         watch = UpdateNorm()
         trainer = trainer_of(job, records, [watch])
-        assert {parameter.dtype for parameter in trainer.model.parameters()} == {torch.float32}
+        assert {parameter.dtype for parameter in policy_of(trainer).parameters()} == {torch.float32}
         assert trainer.choice.autocast_bf16 == (precision == "bf16")
         if name == "bf16 weights":
-            trainer.model.to(torch.bfloat16)  # pyright: ignore
+            policy_of(trainer).to(torch.bfloat16)
         norms[name] = update_norms(trainer, watch)
     assert norms["float32"][-1] > 0.5 * LEARNING_RATE * STEPS  # something was learned
     for step in (0, 9, STEPS - 1):

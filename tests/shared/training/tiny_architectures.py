@@ -48,7 +48,7 @@ def tiny(family: str, tied: bool = False, seed: int = 0) -> Any:
     small: dict[str, Any] = {**_SIZES, "tie_word_embeddings": tied}
     three = {**small, "num_hidden_layers": 3, "head_dim": 8, "sliding_window": WINDOW, "query_pre_attn_scalar": 8}
     mixed = ["sliding_attention", "full_attention", "sliding_attention"]
-    heads = {"vocab_size": WORDS, "hidden_size": 32, "n_layer": 2, "n_head": 4}
+    heads: dict[str, Any] = {"vocab_size": WORDS, "hidden_size": 32, "n_layer": 2, "n_head": 4}
     known: dict[str, Any] = {
         "llama": lambda: t.LlamaForCausalLM(t.LlamaConfig(**small)),
         "qwen2": lambda: t.Qwen2ForCausalLM(t.Qwen2Config(**small)),
