@@ -14,7 +14,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from shared.durable import is_full_disk, no_space
 from shared.errors import SystemStateError
 
 STARTUP_SECONDS = 180.0  # a new database is migrated first: 12 s on two idle cores
@@ -54,6 +56,8 @@ class EmbeddedServer:
                     )
                 part = os.read(self.process.stdout.fileno(), 4096)
                 if not part:
+                    if (home := os.environ.get("PREFECT_HOME")) and Path(home).is_dir() and is_full_disk(Path(home)):
+                        raise no_space(Path(home))
                     raise SystemStateError(
                         f"the embedded Prefect server ended while it started ({self._last_words()}): check the disk "
                         "and PREFECT_HOME, or set PREFECT_API_URL to a running server."

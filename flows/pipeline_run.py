@@ -14,6 +14,7 @@ from prefect.runtime import flow_run as current_flow_run
 
 from flows.preparation import PreparedRun
 from flows.run_record import write_record
+from flows.stopping import stop_if_asked
 from flows.watch import Listener
 from shared.errors import StageError, ValignError
 from shared.executor import Executor, StageResult
@@ -41,12 +42,20 @@ class PipelineRun:
             self.store,
             fresh=request.fresh,
             accept_code_change=request.accept_code_change,
-            announce=self.listener.announce,
-            progress=self.listener.progress,
+            announce=self._announce,
+            progress=self._progress,
         )
         self.tracker = Tracker(self.prepared.domain.name)
         self.parent: TrackedRun | None = None
         self.started = time.time()
+
+    def _announce(self, stage: str, state: str, why: str) -> None:
+        stop_if_asked()
+        self.listener.announce(stage, state, why)
+
+    def _progress(self, stage: str, done: int, total: int, text: str) -> None:
+        stop_if_asked()
+        self.listener.progress(stage, done, total, text)
 
     def open(self) -> None:
         """Opens (or takes up again) the parent run."""
@@ -66,12 +75,15 @@ class PipelineRun:
         self.open()
         assert self.parent is not None
         try:
+            write_record(self, "running")
             yield
         except BaseException as error:
             # Ctrl-C, or SIGTERM as Prefect raises it (TerminationSignal).
             interrupted = not isinstance(error, Exception)
-            write_record(self, "interrupted" if interrupted else "failed")
-            self.tracker.finish(self.parent, "KILLED" if interrupted else "FAILED")
+            with _nothing_worse():
+                write_record(self, "interrupted" if interrupted else "failed")
+            with _nothing_worse():
+                self.tracker.finish(self.parent, "KILLED" if interrupted else "FAILED")
             raise
         self.tracker.finish(self.parent)
 
@@ -97,7 +109,8 @@ class PipelineRun:
             result = self.executor.run(stage, self.done, start_tracking)
         except BaseException:
             if opened:
-                self.tracker.finish(opened[0], "FAILED")
+                with _nothing_worse():
+                    self.tracker.finish(opened[0], "FAILED")
             raise
         if result.hit and not parent.finished:
             tags = {"valign.stage_key": result.artifact.key, "valign.cache": "hit"}
@@ -120,6 +133,15 @@ class PipelineRun:
         """Whether any stage ran, or an earlier start did not get as far as finishing the tracked run."""
         assert self.parent is not None
         return not self.parent.finished or any(not result.hit for result in self.done.values())
+
+
+@contextmanager
+def _nothing_worse() -> Iterator[None]:
+    """While an error is on its way to the user: what goes wrong beside it (the same full disk) does not hide it."""
+    try:
+        yield
+    except ValignError as error:
+        log.info("%s", error)
 
 
 def _is_transient(_task: Any, _run: Any, state: Any) -> bool:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.processes import has_ended, this_process
 from shared.durable import write_json
 from shared.errors import UsageError
 from shared.home import runs_folder
@@ -14,6 +15,18 @@ from shared.recipes import to_values
 
 if TYPE_CHECKING:
     from flows.pipeline_run import PipelineRun
+
+KEYS = {
+    "run_id": str,
+    "domain": str,
+    "status": str,
+    "started": float,
+    "updated": float,
+    "data": dict,
+    "recipe": dict,
+    "request": dict,
+    "stages": list,
+}
 
 
 def write_record(run: PipelineRun, status: str, **more: Any) -> dict[str, Any]:
@@ -40,23 +53,12 @@ def write_record(run: PipelineRun, status: str, **more: Any) -> dict[str, Any]:
             "values": to_values(prepared.recipe),
         },
         "request": {**prepared.request.model_dump(mode="json"), "data": prepared.request.data and prepared.data_name},
+        "process": this_process() if status == "running" else None,
         "champion": {
             "folder": str(champion.folder) if champion and champion.folder else None,
             "version": prepared.champion_version,
         },
-        "stages": [
-            {
-                "stage": name,
-                "key": result.artifact.key,
-                "digest": result.artifact.digest,
-                "hit": result.hit,
-                "seconds": round(result.seconds, 2),
-                "path": str(result.artifact.path),
-                "metrics": dict(result.metrics),
-                "accepted_code_change": result.accepted_code_change,
-            }
-            for name, result in run.done.items()
-        ],
+        "stages": _stages(run, earlier.get("stages", [])),
     }
     if run.parent is not None:
         record["mlflow_run_id"] = run.parent.run_id
@@ -65,18 +67,44 @@ def write_record(run: PipelineRun, status: str, **more: Any) -> dict[str, Any]:
     return record
 
 
+def _stages(run: PipelineRun, earlier: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for every stage that is done; those that an earlier start did, and this one has not reached yet, stay."""
+    rows = {row["stage"]: row for row in earlier}
+    for name, result in run.done.items():
+        rows[name] = {
+            "stage": name,
+            "key": result.artifact.key,
+            "digest": result.artifact.digest,
+            "hit": result.hit,
+            "seconds": round(result.seconds, 2),
+            "path": str(result.artifact.path),
+            "metrics": dict(result.metrics),
+            "accepted_code_change": result.accepted_code_change,
+        }
+    return [rows[stage.name] for stage in run.prepared.stages if stage.name in rows]
+
+
+def _as_it_is(record: dict[str, Any]) -> dict[str, Any]:
+    """The record; one that says `running` though its process was killed outright is `interrupted`."""
+    if record.get("status") == "running" and has_ended(record.get("process")):
+        return {**record, "status": "interrupted"}
+    return record
+
+
 def _read(path: Path) -> dict[str, Any] | None:
+    """The record, or None where the file is not there or was not written by valign."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    whole = isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in KEYS.items())
+    return value if whole else None
 
 
 def all_records(domain: str | None = None) -> list[dict[str, Any]]:
     """run.json of every run, newest first."""
     found = [_read(path) for path in runs_folder().glob("*/run.json")]
-    records = [record for record in found if record and (domain is None or record["domain"] == domain)]
+    records = [_as_it_is(one) for one in found if one and (domain is None or one["domain"] == domain)]
     return sorted(records, key=lambda record: -record["updated"])
 
 
@@ -98,4 +126,4 @@ def read_record(run_id: str) -> dict[str, Any]:
     record = _read(runs_folder() / matches[0] / "run.json")
     if record is None:
         raise UsageError(f"the record of run {matches[0]} cannot be read: run its pipeline again.")
-    return record
+    return _as_it_is(record)

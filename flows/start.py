@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +11,11 @@ from typing import Any
 from flows.embedded_server import EmbeddedServer, embedded_server
 from flows.request import RunRequest
 from flows.watch import Listener, watching
+from shared.durable import is_full_disk, no_space, require_space
 from shared.errors import SystemStateError, ValignError
+from shared.home import valign_home
+
+SECONDS_TO_ANSWER = 15.0
 
 
 def run_flow(
@@ -22,8 +28,10 @@ def run_flow(
 
     Raises:
         ValignError: as a stage raised it.
-        SystemStateError: no Prefect server could be started or reached.
+        SystemStateError: no Prefect server could be started or reached, or next to no disk space is left.
     """
+    require_space(valign_home())
+    require_server()
     listener = Listener(announce, progress, request)
     shown = request.model_copy(update={"data": None if request.data is None else "given on the command line"})
     with watching(listener), embedded_server() as server:
@@ -38,10 +46,37 @@ def run_flow(
             except (RuntimeError, OSError, HTTPError) as error:
                 if not _is_server_trouble(error, address):
                     raise
-                raise SystemStateError(
-                    f"the Prefect server {address} cannot be reached or does not answer as one: start it (`prefect "
-                    "server start`) and set PREFECT_API_URL, or unset PREFECT_API_URL to use the embedded one."
-                ) from error
+                if server is not None and is_full_disk(valign_home()):
+                    raise no_space(valign_home()) from error
+                raise _no_server(address) from error
+
+
+def require_server() -> None:
+    """Where PREFECT_API_URL names a server: whether anything answers there.
+
+    Prefect itself retries a server that takes connections and says nothing for many minutes.
+
+    Raises:
+        SystemStateError: nothing answers.
+    """
+    address = os.environ.get("PREFECT_API_URL")
+    if not address:
+        return
+    import httpx
+
+    try:
+        # Any answer will do, a refusal too: whom Prefect trusts and how it signs in is its own matter.
+        httpx.get(f"{address.rstrip('/')}/health", timeout=SECONDS_TO_ANSWER, verify=False)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise _no_server(address) from error
+
+
+def _no_server(address: str) -> SystemStateError:
+    shown = re.sub(r"//[^/@]*@", "//***@", address)
+    return SystemStateError(
+        f"the Prefect server {shown} cannot be reached or does not answer as one: start it (`prefect server start`) "
+        "and set PREFECT_API_URL, or unset PREFECT_API_URL to use the embedded one."
+    )
 
 
 @contextmanager

@@ -31,8 +31,11 @@ def _without_docstrings(tree: ast.AST) -> ast.AST:
 
 def source_digest(source: str) -> str:
     """sha256 of the syntax tree of Python source, without docstrings, comments and positions."""
-    tree = _without_docstrings(ast.parse(source))
-    return hashlib.sha256(ast.dump(tree, include_attributes=False).encode()).hexdigest()
+    return _tree_digest(ast.parse(source))
+
+
+def _tree_digest(tree: ast.AST) -> str:
+    return hashlib.sha256(ast.dump(_without_docstrings(tree), include_attributes=False).encode()).hexdigest()
 
 
 def _imported_names(tree: ast.AST, module: str, is_package: bool) -> set[str]:
@@ -61,6 +64,11 @@ def _looks_like_module(text: str) -> bool:
 
 
 def _find(module: str) -> tuple[Path, bool] | None:
+    # `from a.b import name` may name a module or something in one. What is asked of a plain module is answered without
+    # importlib, which would import it, and with it libraries that take seconds.
+    parent = module.rpartition(".")[0]
+    if parent and (above := _find(parent)) is not None and not above[1]:
+        return None
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, AttributeError, ValueError):
@@ -72,8 +80,9 @@ def _find(module: str) -> tuple[Path, bool] | None:
 
 @lru_cache(maxsize=4096)
 def _read(path: Path, module: str, is_package: bool, _stamp: tuple[int, int]) -> tuple[str, frozenset[str]]:
-    source = path.read_text(encoding="utf-8")
-    return source_digest(source), frozenset(_imported_names(ast.parse(source), module, is_package))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = frozenset(_imported_names(tree, module, is_package))  # before the docstrings go, which the digest drops
+    return _tree_digest(tree), imported
 
 
 def code_digests(module: str, own_packages: Collection[str] = OWN_PACKAGES) -> dict[str, str]:

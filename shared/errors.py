@@ -11,6 +11,7 @@ Exit codes of every `valign` command:
 5    a stage failed: the training child died, a loss diverged
 10   `--require-promotion` was given and the gate did not promote
 130  interrupted (Ctrl-C or SIGTERM); everything finished so far is kept
+141  whoever read standard output went away (a closed pipe)
 ==== ==========================================================================================
 """
 

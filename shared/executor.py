@@ -165,7 +165,8 @@ class Executor:
     def why_miss(self, stage: Stage, parts: Mapping[str, Any]) -> str:
         """What differs from the most similar artifact of the same stage, in words."""
         candidates = [_differences(manifest.get("key_parts", {}), parts) for manifest in self._of_stage(stage)]
-        if (self.store.root / "work" / stage.name.partition("/")[0] / json_digest(parts)).is_dir():
+        work = self.store.root / "work" / stage.name.partition("/")[0] / json_digest(parts)
+        if work.is_dir() and any(work.iterdir()):
             return "was interrupted, continues from its last checkpoint"
         if not candidates:
             return "was never run"

@@ -12,22 +12,29 @@ def valign_home() -> Path:
     Raises:
         SystemStateError: where the folder cannot be made or written.
     """
-    home = Path(os.environ.get("VALIGN_HOME") or "~/.valign").expanduser().absolute()
+    given = os.environ.get("VALIGN_HOME") or "~/.valign"
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        return _writable(Path(given).expanduser().absolute())
+    except RuntimeError as error:  # ~name of nobody known here, or no home of one's own
+        raise SystemStateError(f"VALIGN_HOME={given} begins with an unknown user: give the whole path.") from error
+
+
+def _writable(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SystemStateError(
-            f"{home} cannot be made ({error.strerror}): set VALIGN_HOME to a folder that can be written."
+            f"{folder} cannot be made ({error.strerror}): set VALIGN_HOME to a folder that can be written."
         ) from error
-    if not os.access(home, os.W_OK):
-        raise SystemStateError(f"{home} cannot be written: set VALIGN_HOME to a folder that can be.")
-    return home
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SystemStateError(
+            f"{folder} cannot be written: mend its permissions, or set VALIGN_HOME to a folder that can be."
+        )
+    return folder
 
 
 def _made(name: str) -> Path:
-    folder = valign_home() / name
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return _writable(valign_home() / name)
 
 
 def store_folder() -> Path:

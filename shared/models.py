@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from shared.digest import path_digest
 from shared.errors import SystemStateError, UsageError
+from shared.model_folders import loading
 from shared.packaged_models import PACKAGED, Kind, quiet_transformers, source_files, unpack
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ class ModelRef(BaseModel):
         """
         if text in PACKAGED:
             return cls(source="packaged", name=text)
-        path = Path(text).expanduser()
-        if path.is_dir():
+        path = local_folder(text)
+        if path is not None:
             if not (path / "config.json").is_file():
                 kind = "an adapter" if (path / "adapter_config.json").is_file() else "no model"
                 raise UsageError(f"model {text}: the folder holds {kind} (no config.json); name a full model folder.")
@@ -65,11 +66,22 @@ class ModelRef(BaseModel):
         if HUB_ID.fullmatch(text) and ".." not in text:
             name, _, revision = text.partition("@")
             return cls(source="hub", name=name, revision=revision or None)
-        near = get_close_matches(text.lower(), PACKAGED, n=1, cutoff=0.3)
-        hint = f"did you mean {near[0]}?" if near else f"packaged models are {', '.join(PACKAGED)}."
+        # Of each name only as much as was typed, so that the beginning of a long name finds it.
+        begun = {name[: len(text) + 1]: name for name in PACKAGED}
+        near = get_close_matches(text.lower(), begun, n=1, cutoff=0.3)
+        hint = f"did you mean {begun[near[0]]}?" if near else f"packaged models are {', '.join(PACKAGED)}."
         raise UsageError(
             f"model {text} is unknown: {hint} A hub model is named organisation/name, a folder by its path."
         )
+
+
+def local_folder(text: str) -> Path | None:
+    """The folder that a text names, or None where it names none (or nothing that could be a path)."""
+    try:
+        path = Path(text).expanduser()
+        return path if path.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # too long, an unknown ~user, a NUL character
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,17 +217,22 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
     """The tokenizer of a model folder, with a padding token (its end token where it has none)."""
     from transformers import AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
+    with quiet_transformers(), loading(path):
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     return tokenizer
 
 
 def load_with(auto_class: Any, path: Path, dtype: "torch.dtype | None" = None, **extra: Any) -> Any:
-    """`auto_class.from_pretrained` of a local folder: safetensors only, no remote code, float32 unless told."""
+    """`auto_class.from_pretrained` of a local folder: safetensors only, no remote code, float32 unless told.
+
+    Raises:
+        UsageError: the folder cannot be loaded.
+    """
     import torch
 
-    with quiet_transformers():
+    with quiet_transformers(), loading(path):
         return auto_class.from_pretrained(
             str(path),
             dtype=dtype or torch.float32,

@@ -39,6 +39,13 @@ class PromptFormat(BaseModel):
     separator: str = "\n\n"
 
 
+def no_chat_template(model: str) -> UsageError:
+    """What is raised where style ``chat`` meets a model without a chat template."""
+    return UsageError(
+        f"the model {model} has no chat template: set `prompt.style=plain` in the recipe, or name a chat model."
+    )
+
+
 def _with_system(format: PromptFormat, messages: Sequence[Message]) -> list[Message]:
     if format.system and not (messages and messages[0].role == "system"):
         return [Message("system", format.system), *messages]
@@ -49,9 +56,7 @@ def _apply_template(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Mes
     from jinja2 import TemplateError
 
     if not tokenizer.chat_template:
-        raise UsageError(
-            f"the model {tokenizer.name_or_path} has no chat template: set `prompt.style=plain` in the recipe."
-        )
+        raise no_chat_template(tokenizer.name_or_path)
     turns = [{"role": message.role, "content": message.content} for message in messages]
     try:
         text: Any = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=open_turn)

@@ -32,8 +32,22 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 
 
+FACTS = {"stage": str, "key": str, "digest": str, "created": float, "files": dict}
+
+
 class CorruptArtifactError(Exception):
     """An artifact's bytes are not those its manifest names."""
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """A file that cannot be read is damage, unless it is only that this user may not read it."""
+    try:
+        yield
+    except PermissionError as error:
+        raise SystemStateError(f"{path} cannot be read ({error.strerror}): mend its permissions.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise CorruptArtifactError(f"{path} cannot be read: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +130,15 @@ class Store:
 
         Raises:
             CorruptArtifactError: where it is missing or no JSON object of this format.
+            SystemStateError: this user may not read it.
         """
         path = self.path(stage, key) / MANIFEST
-        try:
+        with _damage(path):
             manifest = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise CorruptArtifactError(f"{path} cannot be read: {error}") from error
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise CorruptArtifactError(f"{path} is no manifest of format {FORMAT}")
+        if not all(isinstance(manifest.get(name), kind) for name, kind in FACTS.items()):
+            raise CorruptArtifactError(f"{path} is no whole manifest")
         return manifest
 
     def verify(self, stage: str, key: str) -> Artifact:
@@ -136,17 +151,21 @@ class Store:
         manifest = self.read_manifest(stage, key)
         try:
             expected = {str(safe_relative(name)): entry for name, entry in manifest["files"].items()}
+            if not all(isinstance(entry["sha256"], str) for entry in expected.values()):
+                raise ValueError("the manifest names a file without its digest")
             present = {str(path) for path in folder_files(folder)} - {MANIFEST}
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise CorruptArtifactError(f"{folder}: {error}") from error
         if missing := sorted(expected.keys() - present):
             raise CorruptArtifactError(f"{folder / missing[0]} is missing")
         if extra := sorted(present - expected.keys()):
             raise CorruptArtifactError(f"{folder / extra[0]} does not belong to the artifact")
         for name, entry in expected.items():
-            if file_digest(folder / name) != entry["sha256"]:
+            with _damage(folder / name):
+                digest = file_digest(folder / name)
+            if digest != entry["sha256"]:
                 raise CorruptArtifactError(f"{folder / name} has changed since it was written")
-        if manifest.get("key") != key or manifest.get("digest") != content_digest(manifest["files"]):
+        if manifest["key"] != key or manifest["digest"] != content_digest(manifest["files"]):
             raise CorruptArtifactError(f"{folder / MANIFEST} has changed since it was written")
         return Artifact(manifest["stage"], key, folder, manifest["digest"], manifest)
 

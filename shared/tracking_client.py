@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LOCK_SECONDS = 120.0
+SECONDS_TO_ANSWER = 15.0
 
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_MODEL_CATALOG_URI": "", "DO_NOT_TRACK": "true"}
 # MLflow's own defaults wait some four minutes before an unreachable server is reported.
@@ -31,6 +32,16 @@ _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
+
+
+UNREACHABLE = (
+    "unable to open database",
+    "could not connect",
+    "connection refused",
+    "connection to server",  # PostgreSQL: refused, timed out, no such host, wrong password
+    "can't connect to",  # MySQL
+    "access denied for user",
+)
 
 
 def tracking_uri() -> str:
@@ -58,6 +69,13 @@ def tracking_uri() -> str:
 def is_server(uri: str) -> bool:
     """Whether `uri` is a tracking server (http) and not a database that this process opens itself."""
     return uri.startswith(("http://", "https://"))
+
+
+def _host(uri: str) -> str | None:
+    try:
+        return urlsplit(uri).hostname
+    except ValueError:  # an open bracket of an IPv6 address
+        return None
 
 
 def shown(uri: str) -> str:
@@ -114,17 +132,23 @@ def _sentence(uri: str, text: str) -> str | None:
         return f"{place} is read-only; make the file and its folder writable or set MLFLOW_TRACKING_URI to another one."
     if "database is locked" in lowered or "database table is locked" in lowered:
         return f"{place} is locked by another process; end the process that holds it, then run again."
-    if "disk is full" in lowered or "no space left" in lowered:
+    if "disk is full" in lowered or "no space left" in lowered or "disk i/o error" in lowered:
         return f"{place} cannot grow, the disk is full; free some space, then run again."
     if "not a database" in lowered or "malformed" in lowered:
         return f"{place} is damaged or not an SQLite file; move it away (its runs go with it) or restore a copy."
-    if "unable to open database" in lowered or "could not connect" in lowered or "connection refused" in lowered:
+    if any(words in lowered for words in UNREACHABLE):
         where = "server" if is_server(uri) else "database"
         return f"The MLflow {where} {shown(uri)} cannot be opened; start it, or correct or unset MLFLOW_TRACKING_URI."
+    if "no module named" in lowered or "can't load plugin" in lowered:
+        needed = re.findall(r"(?:No module named|load plugin:) '?([\w.:]+)", text)
+        return f"{place} needs a package that is not here ({', '.join(needed)}); install it, or correct the address."
+    if "could not parse" in lowered and "url" in lowered:
+        return f"MLFLOW_TRACKING_URI is {shown(uri)!r}, which is no address; correct or unset it."
     if "max retries exceeded" in lowered or "api request to" in lowered:
+        problem = re.sub(r"^.*?failed with (?:exception|error code) ", "", " ".join(text.split()))[:160]
         return (
-            f"The MLflow server {shown(uri)} does not answer as one ({text.splitlines()[0][:160]}); "
-            "start it, or correct or unset MLFLOW_TRACKING_URI."
+            f"The MLflow server {shown(uri)} does not answer as one ({problem}); start it, or correct or unset "
+            "MLFLOW_TRACKING_URI."
         )
     if "detected out-of-date database schema" in lowered or "can't locate revision" in lowered:
         return (
@@ -145,11 +169,29 @@ def mlflow_errors(uri: str) -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         sentence = _sentence(uri, str(error))
         if sentence is None:
             raise
         raise SystemStateError(sentence) from error
+
+
+def _require_answer(uri: str) -> None:
+    """Asks whether anything answers at a server's address: MLflow retries one that says nothing for minutes.
+
+    Raises:
+        SystemStateError: nothing answers.
+    """
+    import httpx
+
+    try:
+        # Any answer will do, a refusal too: whom MLflow trusts and how it signs in is its own matter.
+        httpx.get(f"{uri.rstrip('/')}/health", timeout=SECONDS_TO_ANSWER, verify=False)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise SystemStateError(
+            f"The MLflow server {shown(uri)} does not answer ({type(error).__name__}); start it, or correct or unset "
+            "MLFLOW_TRACKING_URI."
+        ) from error
 
 
 @functools.lru_cache(maxsize=8)
@@ -168,8 +210,10 @@ def client(uri: str) -> "MlflowClient":
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    if is_server(uri) and not urlsplit(uri).hostname:
+    if is_server(uri) and not _host(uri):
         raise SystemStateError(f"MLFLOW_TRACKING_URI is {shown(uri)!r}, which names no host; correct or unset it.")
+    if is_server(uri):
+        _require_answer(uri)
     with locked(uri), mlflow_errors(uri):
         opened = MlflowClient(tracking_uri=uri, registry_uri=uri)
         opened.search_experiments(max_results=1)

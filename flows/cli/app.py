@@ -7,14 +7,16 @@ import sys
 import traceback
 import warnings
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from flows.cli import (
     compare_command,
+    console,
     doctor_command,
     evaluate_command,
+    judge_command,
     lint_command,
     models_command,
     run_command,
@@ -23,7 +25,9 @@ from flows.cli import (
     store_commands,
     ui_command,
 )
-from shared.errors import ValignError
+from flows.stopping import ask_to_stop
+from shared.durable import is_full
+from shared.errors import SystemStateError, ValignError
 
 app = typer.Typer(
     name="valign",
@@ -42,7 +46,22 @@ app.command("compare")(compare_command.compare)
 app.add_typer(store_commands.app, name="store")
 app.command("models")(models_command.models)
 app.command("ui")(ui_command.ui)
+app.add_typer(judge_command.app, name="judge")
 app.command("doctor")(doctor_command.doctor)
+
+
+CHATTY = (
+    "alembic",
+    "datasets",
+    "docket",
+    "fakeredis",
+    "httpcore",
+    "httpx",
+    "huggingface_hub",
+    "mlflow",
+    "prefect",
+    "urllib3",
+)
 
 
 def _version(wanted: bool) -> None:
@@ -67,30 +86,49 @@ def root(
     if not verbose:
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-    for name in ("alembic", "mlflow", "httpx", "httpcore", "prefect", "fakeredis", "docket", "urllib3"):
+    for name in CHATTY:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
 
 
-def _terminated(_signal: int, _frame: FrameType | None) -> None:
-    # As Ctrl-C: the training child gets its SIGTERM and time to write a checkpoint.
-    raise KeyboardInterrupt
+def _interrupted(_signal: int, _frame: FrameType | None) -> None:
+    # SIGTERM as Ctrl-C: the training child gets its SIGTERM and time to write a checkpoint.
+    ask_to_stop()
 
 
 def main() -> None:
     """Entry point of the console script."""
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, _interrupted)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as it is for a job in the background
+        signal.signal(signal.SIGINT, _interrupted)
     try:
         app(standalone_mode=True)
+    except SystemExit as ended:
+        # Typer turns Ctrl-C and a closed pipe into exit codes and says nothing.
+        if isinstance(ended.__context__, BrokenPipeError):
+            _output_closed()
+        if ended.code == 130 and isinstance(getattr(ended.__context__, "__cause__", None), KeyboardInterrupt):
+            console.interrupted("what was finished is kept; the same command continues.")
+        raise
     except ValignError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # The reader of our output went away (`valign status | head`): not an error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except Exception:  # noqa: BLE001 - the last line of defence; everything a user can mend was caught above
+        _output_closed()
+    except Exception as error:  # noqa: BLE001 - the last line of defence; everything a user can mend was caught above
+        if is_full(error):
+            typer.echo(
+                "Error: no space is left where the output goes, or where VALIGN_HOME lies: free some, then run again.",
+                err=True,
+            )
+            sys.exit(SystemStateError.exit_code)
         traceback.print_exc()
         typer.echo("Error: this is a fault of valign itself; please report it with the traceback above.", err=True)
         sys.exit(1)
+
+
+def _output_closed() -> NoReturn:
+    """The reader of our output went away (`valign status | head`): not an error of ours."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(141)

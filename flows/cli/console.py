@@ -19,6 +19,11 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def interrupted(what_is_kept: str) -> None:
+    """The line a command ends with after Ctrl-C or SIGTERM."""
+    err.print(f"Interrupted: {what_is_kept}", soft_wrap=True)
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> None:
     """A plain table; `right` are the columns with numbers."""
     shown = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -57,10 +62,11 @@ class StageDisplay:
         if state == "running":
             if self.progress is not None:
                 self.bar = self.progress.add_task(stage, total=None)
-            err.print(f"  run   {stage:<18} {why}")
+            err.print(f"  run   {stage:<18} {why}", soft_wrap=True, markup=False)
         else:
             self._stop_bar()
-            err.print(f"  {'reuse' if state == 'hit' else 'done '} {stage:<18} {why}".rstrip())
+            line = f"  {'reuse' if state == 'hit' else 'done '} {stage:<18} {why}"
+            err.print(line.rstrip(), soft_wrap=True, markup=False)
 
     def advance(self, _stage: str, done: int, total: int, text: str) -> None:
         if self.progress is not None and self.bar is not None:

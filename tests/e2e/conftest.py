@@ -37,6 +37,7 @@ class Tiny:
     site: Path
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()  # a command that ends by executing its arguments
 
     @property
     def log(self) -> Path:
@@ -55,7 +56,7 @@ class Tiny:
             **environment,
         }
         return subprocess.Popen(
-            [str(VALIGN), *arguments],
+            [*self.prefix, str(VALIGN), *arguments],
             cwd=self.folder,
             env=values,
             text=True,

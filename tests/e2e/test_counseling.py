@@ -17,7 +17,7 @@ TOPICS = ["sleep", "work", "grief", "exams", "family", "money", "friends", "ange
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory, tiny_model, tiny_encoder) -> Path:
     path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
-    training = {"epochs": 1, "batch_size": 4, "micro_batch_size": 4, "max_length": 128, "lora": None}
+    training = {"epochs": 1, "batch_size": 4, "max_length": 128, "lora": None}
     values = {
         "model": str(tiny_model),
         "precision": "float32",

@@ -21,7 +21,7 @@ KILLS = int(os.environ.get("VALIGN_KILLS", "3"))
 @pytest.fixture(scope="module")
 def arguments(tmp_path_factory, tiny_model, tiny_encoder) -> tuple[str, ...]:
     folder = tmp_path_factory.mktemp("kill")
-    training = {"batch_size": 4, "micro_batch_size": 4, "max_length": 128, "save_steps": 2}
+    training = {"batch_size": 4, "max_length": 128, "save_steps": 2}
     values = {
         "model": str(tiny_model),
         "data": {"fractions": {"train": 0.4, "judge": 0.3, "test": 0.3}},

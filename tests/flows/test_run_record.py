@@ -1,8 +1,13 @@
 """run.json found again by the beginning of its id."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from flows.run_record import all_records, read_record
+from flows.preparation import prepare
+from flows.processes import this_process
+from flows.request import RunRequest
+from flows.run_record import all_records, read_record, write_record
 from shared.errors import UsageError
 from shared.home import runs_folder
 
@@ -39,3 +44,30 @@ def test_a_broken_record_is_left_out_and_named_when_asked_for(save_record):
     assert all_records() == []
     with pytest.raises(UsageError, match="tiny-1 cannot be read"):
         read_record("tiny-1")
+
+
+def test_a_run_whose_process_was_killed_is_interrupted(save_record):
+    save_record("tiny-1", status="running", process={**this_process(), "started": 1}, updated=3.0)
+    save_record("tiny-2", status="running", process=this_process(), updated=2.0)
+    save_record("tiny-3", status="running", updated=1.0)  # as an earlier version wrote it
+    assert [one["status"] for one in all_records()] == ["interrupted", "running", "running"]
+    assert read_record("tiny-1")["status"] == "interrupted"
+    assert read_record("tiny-2")["status"] == "running"
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{}", '{"run_id": 1}', "[" * 100_000, "\udcff"])
+def test_a_record_that_valign_did_not_write_is_left_out(save_record, text):
+    save_record("tiny-1")
+    save_record("tiny-2")
+    (runs_folder() / "tiny-2" / "run.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert [one["run_id"] for one in all_records()] == ["tiny-1"]
+
+
+def test_an_early_stop_of_a_second_start_keeps_what_the_first_had_done(run_pipeline, tiny_installed):
+    prepared = prepare("tiny", RunRequest())
+    run_pipeline()
+    run = SimpleNamespace(prepared=prepared, done={}, started=5.0, parent=None)
+    record = write_record(run, "running")  # pyright: ignore[reportArgumentType]
+    assert record["process"] == this_process()
+    assert [one["stage"] for one in record["stages"]] == [stage.name for stage in prepared.stages]
+    assert write_record(run, "failed")["process"] is None  # pyright: ignore[reportArgumentType]

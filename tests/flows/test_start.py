@@ -1,8 +1,11 @@
 """Which flow a domain gets, and what counts as trouble with Prefect's server."""
 
+import socket
+
 import httpx
 import pytest
 
+from flows import start
 from flows.embedded_server import EmbeddedServer
 from flows.start import _flow_of, _is_server_trouble
 from shared.errors import SystemStateError
@@ -30,6 +33,22 @@ def test_only_what_was_asked_of_prefect_is_its_trouble():
     wrapped = RuntimeError("flow failed")
     wrapped.__cause__ = asked(f"{API}/health")
     assert _is_server_trouble(wrapped, API)
+
+
+def test_a_named_server_that_says_nothing_is_given_up_soon(monkeypatch):
+    monkeypatch.setattr(start, "SECONDS_TO_ANSWER", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("PREFECT_API_URL", f"http://me:secret@127.0.0.1:{silent.getsockname()[1]}/api")
+        with pytest.raises(SystemStateError, match="unset PREFECT_API_URL") as caught:
+            start.require_server()
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["nonsense", "http://", "http://[", "ftp://127.0.0.1/api"])
+def test_an_address_of_no_server(monkeypatch, address):
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    with pytest.raises(SystemStateError, match="cannot be reached"):
+        start.require_server()
 
 
 @pytest.mark.slow

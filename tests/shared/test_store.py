@@ -163,3 +163,49 @@ def test_remove_frees_the_artifact(tmp_path):
     make(store)
     assert store.remove("align", KEY) > len("weights")
     assert list(store.list()) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest.pop("created"),
+        lambda manifest: manifest.update(created="yesterday"),
+        lambda manifest: manifest.update(files=[]),
+        lambda manifest: manifest.update(files={"sub/model.bin": None}),
+        lambda manifest: manifest.update(files={"sub/model.bin": {"sha256": 1}}),
+        lambda manifest: manifest.update(files={"../x": {"sha256": "00"}}),
+        lambda manifest: manifest.update(stage=None),
+        lambda manifest: manifest.update(digest=None),
+    ],
+)
+def test_a_manifest_that_was_meddled_with_is_damage(tmp_path, change):
+    store = Store(tmp_path)
+    path = make(store).path / MANIFEST
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    list(store.list())
+    with pytest.raises(CorruptArtifactError):
+        store.verify("align/seed-0", KEY)
+    assert store.get("align/seed-0", KEY) is None
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{", b"\xff", b"[" * 100_000, b'{"format": 1}'])
+def test_a_manifest_that_is_none_is_damage(tmp_path, text):
+    store = Store(tmp_path)
+    (make(store).path / MANIFEST).write_bytes(text)
+    assert list(store.list()) == []
+    assert store.get("align/seed-0", KEY) is None
+
+
+def test_an_artifact_that_may_not_be_read_is_not_damaged(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    folder = make(store).path
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(store_module, "file_digest", refuse)
+    with pytest.raises(SystemStateError, match=r"model\.bin cannot be read \(Permission denied\)"):
+        store.get("align/seed-0", KEY)
+    assert folder.is_dir()

@@ -123,7 +123,7 @@ def test_hints_name_losses_that_exist() -> None:
         ("rationale_dpo", {"needs_reference", "needs_rationale"}),
         ("kto", {"needs_reference", "unpaired"}),
     ],
-    ids=str,
+    ids=lambda value: None if isinstance(value, set) else str(value),
 )
 def test_what_the_trainer_must_bring(loss: Any, needs: set[str]) -> None:
     objective = build_objective(loss)
