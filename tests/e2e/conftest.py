@@ -71,7 +71,7 @@ class Tiny:
     def __call__(self, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end and checks its exit code."""
         process = self.start(*arguments, **environment)
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=600)
         assert process.returncode == code, f"{arguments} ended with {process.returncode}\n{out}\n{err}"
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
@@ -103,7 +103,7 @@ class Tiny:
     def interrupt(self, process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str, str]:
         """Sends a signal; gives exit code, standard output and error."""
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
         return process.returncode, out, err
 
 

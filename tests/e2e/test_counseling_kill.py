@@ -112,6 +112,6 @@ def test_the_training_child_is_killed(own_tiny, arguments, undisturbed):
         # The flow tries once more; then the command is ended, so that the next start resumes.
         time.sleep(moments.uniform(0, 4))
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=180)
     assert killed >= 1
     _check(own_tiny, arguments, expected)

@@ -48,7 +48,7 @@ def test_an_interrupted_run_says_so_and_goes_on_where_it_stopped(own_tiny, numbe
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 130
     assert out == ""
     assert err.splitlines()[-1].startswith("Interrupted: ")

@@ -82,8 +82,9 @@ def test_the_bound_notices_another_policy(tiny_model: Path, toy_pairs: list[Pref
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lora", [None, LoraConfig(rank=8)], ids=["full", "lora"])
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize(
+    ("precision", "lora"), [("float32", None), ("bf16", LoraConfig(rank=8))], ids=["float32-full", "bf16-lora"]
+)
 def test_a_real_model_starts_at_the_stored_reference(
     precision: str, lora: LoraConfig | None, packaged_cache: Path, real_data: Path, tmp_path: Path
 ) -> None:
