@@ -154,9 +154,12 @@ def measure(side: str, rows: Path, model: str, steps: int, lora: bool) -> dict[s
 
     path = resolve(model, store_folder()).path
     pairs = [tuple(pair) for pair in json.loads(rows.read_text(encoding="utf-8"))][: steps * PAIRS_A_STEP]
-    of_side = _trl if side.startswith("trl") else _valign
-    seconds, loss, order = of_side(side, path, pairs, lora)
+    order = [index for step in range(steps) for index in _order(len(pairs))[step]]
     timed = [pairs[index] for index in order[PAIRS_A_STEP:]]
+    if side.startswith("trl"):  # it takes the pairs in the order given: the same steps on both sides
+        seconds, loss = _trl(side, path, [pairs[index] for index in order], lora)
+    else:
+        seconds, loss = _valign(side, path, pairs, lora)
     tokens = sum(sum(len(part) for part in pair) for pair in timed)
     return {
         "seconds": seconds,
@@ -166,6 +169,14 @@ def measure(side: str, rows: Path, model: str, steps: int, lora: bool) -> dict[s
         "peak": float(_peak()),
         "loss": loss,
     }
+
+
+def _order(count: int) -> list[list[int]]:
+    """The pairs of every step, as valign's trainer orders them."""
+    from shared.training.step_order import Steps
+
+    steps = Steps(range(count), PAIRS_A_STEP, 1, 0)
+    return [steps[number].examples for number in range(len(steps))]
 
 
 def _peak() -> int:
@@ -196,7 +207,7 @@ class _Clock:
         return Clock()
 
 
-def _valign(side: str, path: Path, pairs: Sequence[Any], lora: bool) -> tuple[float, float, list[int]]:
+def _valign(side: str, path: Path, pairs: Sequence[Any], lora: bool) -> tuple[float, float]:
     import torch
     from transformers import TrainingArguments, set_seed
 
@@ -222,8 +233,7 @@ def _valign(side: str, path: Path, pairs: Sequence[Any], lora: bool) -> tuple[fl
     )
     trees = [PairTrees(str(index), (Tree(p, (c, r)),), False) for index, (p, c, r) in enumerate(pairs)]
     model = load_causal_lm(path)
-    order = [index for step in Steps(range(len(pairs)), PAIRS_A_STEP, 1, 0)._steps for index in step]
-    timed = [trees[index] for index in order[PAIRS_A_STEP:]]
+    timed = [trees[index] for step in _order(len(pairs))[1:] for index in step]
     token_logps_of(model, trees[:1], ("chosen", "rejected"), layout)
     started = time.perf_counter()
     token_logps_of(model, timed, ("chosen", "rejected"), layout)
@@ -247,10 +257,10 @@ def _valign(side: str, path: Path, pairs: Sequence[Any], lora: bool) -> tuple[fl
         trainer.layout = chosen
         trainer.train()
     seconds = clock.ends[-1] - clock.ends[0]
-    return seconds + (of_reference if side == "valign-scratch" else 0.0), clock.losses[0], order
+    return seconds + (of_reference if side == "valign-scratch" else 0.0), clock.losses[0]
 
 
-def _trl(side: str, path: Path, pairs: Sequence[Any], lora: bool) -> tuple[float, float, list[int]]:
+def _trl(side: str, path: Path, pairs: Sequence[Any], lora: bool) -> tuple[float, float]:
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -300,7 +310,7 @@ def _trl(side: str, path: Path, pairs: Sequence[Any], lora: bool) -> tuple[float
             else None,
         )
         trainer.train()
-    return clock.ends[-1] - clock.ends[0], clock.losses[0], list(range(len(pairs)))
+    return clock.ends[-1] - clock.ends[0], clock.losses[0]
 
 
 COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids")
