@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.planted_pairs import COLD, PLAIN, WARM, WHEN, WHO, question, sentence
+from benchmarks.synthetic_pairs import COLD, PLAIN, WARM, WHEN, WHO, question, sentence
 from domains.counseling.data import SPLITS, CounselingDataConfig, read_preferences
 from domains.counseling.deidentify import counseling_deidentify
 from shared.data import preparing

@@ -8,7 +8,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from benchmarks.planted_pairs import Key, Planted, clean_pairs, planted
+from benchmarks.planted_pairs import Key, Planted, planted
+from benchmarks.synthetic_pairs import clean_pairs
 from shared.lint.config import LintConfig
 from shared.lint.findings import LintReport
 from shared.lint.run import CHECKS, lint

@@ -12,6 +12,7 @@ either side cuts. The first step is not timed. Sides:
     valign          reference stored and not timed
     valign-scratch  the reference pass of the timed pairs is timed too
     valign-plain    as valign, in the plain layout
+    valign-malloc   as valign, freed memory not kept
 
 The share is: floating-point operations that the pairs ask for (prompt once a pair, head on completion tokens, no
 recomputation) / (time x rate of the model's own matrix products, measured in the same run).
@@ -225,7 +226,8 @@ def _valign(side: str, path: Path, pairs: Sequence[Any], lora: bool) -> tuple[fl
     from shared.training.step_order import Steps
     from shared.training.trees import Tree
 
-    keep_freed_memory()
+    if side != "valign-malloc":
+        keep_freed_memory()
     set_seed(0)
     layout = "plain" if side == "valign-plain" else "auto"
     config = DpoConfig(

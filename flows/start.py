@@ -88,7 +88,21 @@ def _api(server: EmbeddedServer | None) -> Iterator[str]:
         return
     address = server.url()
     with temporary_settings({PREFECT_API_URL: address, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}):
-        yield address
+        try:
+            yield address
+        finally:
+            _send_events()
+
+
+def _send_events() -> None:
+    """Waits until Prefect has sent the states of tasks, which it does in the background, and ends what sends them.
+
+    What is not sent now would meet a server that has ended; and the sender of one run knows no other server than its
+    own, so that in a sweep the events of all further runs would be lost.
+    """
+    from prefect.events.worker import EventsWorker
+
+    EventsWorker.drain_all(timeout=SECONDS_TO_ANSWER)
 
 
 def _flow_of(domain: str) -> Callable[[RunRequest], dict[str, Any]]:

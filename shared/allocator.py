@@ -1,8 +1,9 @@
 """Keeping freed memory for reuse while a processor computes with large tensors.
 
 By default glibc gives every block above some megabytes back to the system when it is freed and asks for fresh pages
-for the next one. A training pass makes thousands of such blocks, and clearing fresh pages then takes a third of its
-time. On other systems, and with other allocators, nothing is changed.
+for the next one. A training pass makes thousands of such blocks, and fresh pages are cleared first: that takes time
+(`benchmarks/preference_engine.py --sides valign valign-malloc`). On other systems, and with other allocators, nothing
+is changed.
 """
 
 import ctypes

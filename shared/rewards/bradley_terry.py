@@ -11,7 +11,7 @@ from shared.records import Message, PreferenceRecord
 from shared.rewards.bodies import adapter_base
 from shared.rewards.protocol import Side
 from shared.rewards.ranking import Ranking, rank_table, score_table
-from shared.rewards.rows import RowBatcher, distinct, in_batches, scorer_tokenizer, tokens_to_score
+from shared.rewards.rows import RowBatcher, scorer_tokenizer, through_model, tokens_to_score
 from shared.rewards.settings import SETTINGS_FILE, ScorerSettings, read_settings
 
 if TYPE_CHECKING:
@@ -85,20 +85,17 @@ class RewardModel:
             float64 array [n].
         """
         import numpy as np
-        import torch
 
-        given = [
+        rows = [
             tokens_to_score(self.settings, prompt, response, self._tokenizer)
             for prompt, response in zip(prompts, responses, strict=True)
         ]
-        rows, place = distinct(given)
         batcher = RowBatcher(int(self._tokenizer.pad_token_id), self.settings.body == "encoder")
-        scores = np.zeros(len(rows))
-        with torch.no_grad(), self._choice.autocast():
-            for at, part in in_batches(rows, batch_size, on_progress):
-                inputs = {name: values.to(self._choice.device) for name, values in batcher(part).items()}
-                scores[at] = self._model(**inputs).logits.squeeze(-1).double().cpu().numpy()
-        return scores[place]
+        found = through_model(rows, batcher, self._scores, self._choice, batch_size, on_progress)
+        return found[0] if found else np.zeros(0)
+
+    def _scores(self, inputs: dict[str, Any]) -> list[Any]:
+        return [self._model(**inputs).logits.squeeze(-1)]
 
     def compare(
         self, prompts: Sequence[tuple[Message, ...]], a: Sequence[str], b: Sequence[str], batch_size: int = 16

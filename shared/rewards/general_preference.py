@@ -9,7 +9,7 @@ from shared.errors import DataError
 from shared.records import Message, PreferenceRecord
 from shared.rewards.bodies import adapter_base
 from shared.rewards.ranking import Ranking, rank_table
-from shared.rewards.rows import RowBatcher, distinct, in_batches, scorer_tokenizer, tokens_to_score
+from shared.rewards.rows import RowBatcher, scorer_tokenizer, through_model, tokens_to_score
 from shared.rewards.settings import GpmSettings, read_settings
 
 if TYPE_CHECKING:
@@ -78,22 +78,17 @@ class GeneralPreferenceModel:
             (v float64 [n, 2k], lambda float64 [n, k]); lambda is 1 where the model has no gate.
         """
         import numpy as np
-        import torch
 
-        given = [
+        rows = [
             tokens_to_score(self.settings, prompt, response, self._tokenizer)
             for prompt, response in zip(prompts, responses, strict=True)
         ]
-        rows, place = distinct(given)
         k, encoder = self.settings.gpm.k, self.settings.body == "encoder"
         batcher = RowBatcher(int(self._tokenizer.pad_token_id), encoder, embeds=True, gate=self.settings.gpm.gate)
-        embeddings, gates = np.zeros((len(rows), 2 * k)), np.zeros((len(rows), k))
-        with torch.no_grad(), self._choice.autocast():
-            for at, part in in_batches(rows, batch_size, on_progress):
-                inputs = {name: values.to(self._choice.device) for name, values in batcher(part).items()}
-                embedding, gate = self._network(**inputs)
-                embeddings[at], gates[at] = embedding.double().cpu().numpy(), gate.double().cpu().numpy()
-        return embeddings[place], gates[place]
+        found = through_model(
+            rows, batcher, lambda inputs: self._network(**inputs), self._choice, batch_size, on_progress
+        )
+        return (found[0], found[1]) if found else (np.zeros((0, 2 * k)), np.zeros((0, k)))
 
     def compare(
         self, prompts: Sequence[tuple[Message, ...]], a: Sequence[str], b: Sequence[str], batch_size: int = 16

@@ -9,10 +9,14 @@ from shared.models import load_tokenizer
 from shared.prompts import fit, tokenize_completion, tokenize_for_encoder, tokenize_prompt
 from shared.records import Message
 from shared.rewards.settings import NetworkSettings
+from shared.training.batches import pad_right
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
+
+    from shared.device import DeviceChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +62,6 @@ def tokens_to_score(settings: NetworkSettings, messages: Sequence[Message], resp
     return ScoreRow(ids, (0,) * len(ids), tuple(kept), len(ids) < len(prompt) + len(completion))
 
 
-def _pad(rows: Sequence[Sequence[int]], value: int) -> "Tensor":
-    """Rows padded on the right to the longest, [rows, time]."""
-    import torch
-
-    longest = max(len(row) for row in rows)
-    return torch.tensor([[*row, *([value] * (longest - len(row)))] for row in rows], dtype=torch.long)
-
-
 @dataclass(frozen=True, slots=True)
 class RowBatcher:
     """Makes a model's inputs of rows.
@@ -90,16 +86,16 @@ class RowBatcher:
         """
         import torch
 
-        inputs = {"input_ids": _pad([row.ids for row in rows], self.pad_id)}
+        inputs = {"input_ids": pad_right([row.ids for row in rows], self.pad_id)}
         if self.encoder:
-            inputs["attention_mask"] = _pad([[1] * len(row.ids) for row in rows], 0)
-            inputs["token_type_ids"] = _pad([row.types for row in rows], 0)
+            inputs["attention_mask"] = pad_right([[1] * len(row.ids) for row in rows], 0)
+            inputs["token_type_ids"] = pad_right([row.types for row in rows], 0)
         if self.embeds and not self.encoder:
             inputs["last"] = torch.tensor([len(row.ids) - 1 for row in rows])
         if self.gate and self.encoder:
             prompts = list(dict.fromkeys(row.prompt_ids for row in rows))
-            inputs["prompt_input_ids"] = _pad(prompts, self.pad_id)
-            inputs["prompt_attention_mask"] = _pad([[1] * len(prompt) for prompt in prompts], 0)
+            inputs["prompt_input_ids"] = pad_right(prompts, self.pad_id)
+            inputs["prompt_attention_mask"] = pad_right([[1] * len(prompt) for prompt in prompts], 0)
             inputs["prompt_index"] = torch.tensor([prompts.index(row.prompt_ids) for row in rows])
         elif self.gate:
             inputs["prompt_last"] = torch.tensor([len(row.prompt_ids) - 1 for row in rows])
@@ -147,3 +143,35 @@ def in_batches(
         yield slice(start, end), rows[start:end]
         if on_progress is not None:
             on_progress(end, len(rows))
+
+
+def through_model(
+    rows: Sequence[ScoreRow],
+    batcher: RowBatcher,
+    run: Callable[[dict[str, "Tensor"]], Sequence["Tensor"]],
+    choice: "DeviceChoice",
+    batch_size: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> "list[np.ndarray]":
+    """What a model gives for every row, without gradients; rows that occur twice are computed once.
+
+    Args:
+        rows: n of them.
+        batcher: makes the model's inputs.
+        run: inputs on the device -> outputs, each [rows, ...].
+        choice: device and number format.
+        batch_size: rows a forward pass.
+        on_progress: called with (distinct rows done, distinct rows in all).
+
+    Returns:
+        Each output as float64 array [n, ...]; an empty list where there are no rows.
+    """
+    import torch
+
+    once, place = distinct(rows)
+    parts: list[list[torch.Tensor]] = []
+    with torch.no_grad(), choice.autocast():
+        for _, part in in_batches(once, batch_size, on_progress):
+            inputs = {name: values.to(choice.device) for name, values in batcher(part).items()}
+            parts.append([output.double().cpu() for output in run(inputs)])
+    return [torch.cat(outputs).numpy()[place] for outputs in zip(*parts, strict=True)]

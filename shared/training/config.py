@@ -72,18 +72,11 @@ class StoppingConfig(BaseModel):
         return self
 
 
-class OptimisationConfig(BaseModel):
-    """What every training has.
+class OptimiserConfig(BaseModel):
+    """What every training has, whoever owns its batches.
 
     Attributes:
         learning_rate: peak learning rate of AdamW.
-        epochs: passes over the pairs.
-        batch_size: pairs an optimizer step, over all devices: exactly so many, but for the last step of an epoch.
-        micro_batch_tokens: most tokens of a forward and backward pass; a step is cut into as many as it takes. Changes
-            memory and speed, not the result beyond rounding.
-        layout: ``shared`` computes a prompt once for the completions that share it, without padding; ``plain`` gives
-            every completion a padded row; ``auto`` takes the shared one where the architecture can.
-        max_length: most tokens of prompt and response together; longer ones are cut and counted.
         lora: adapters, or null for all weights.
         warmup_ratio: share of the steps in which the learning rate rises.
         scheduler: how the learning rate falls after that.
@@ -97,11 +90,6 @@ class OptimisationConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     learning_rate: float = Field(default=1e-4, gt=0)
-    epochs: int = Field(default=1, ge=1)
-    batch_size: int = Field(default=8, ge=1)
-    micro_batch_tokens: int = Field(default=2048, ge=16)
-    layout: Literal["auto", "shared", "plain"] = "auto"
-    max_length: int = Field(default=512, ge=16)
     lora: LoraConfig | None = Field(default_factory=LoraConfig)
     warmup_ratio: float = Field(default=0.1, ge=0, lt=1)
     scheduler: Scheduler = "cosine"
@@ -110,6 +98,26 @@ class OptimisationConfig(BaseModel):
     gradient_checkpointing: bool = False
     save_steps: int = Field(default=10, ge=1)
     logging_steps: int = Field(default=1, ge=1)
+
+
+class OptimisationConfig(OptimiserConfig):
+    """What every training on stored examples has.
+
+    Attributes:
+        epochs: passes over the pairs.
+        batch_size: pairs an optimizer step, over all devices: exactly so many, but for the last step of an epoch.
+        micro_batch_tokens: most tokens of a forward and backward pass; a step is cut into as many as it takes. Changes
+            memory and speed, not the result beyond rounding.
+        layout: ``shared`` computes a prompt once for the completions that share it, without padding; ``plain`` gives
+            every completion a padded row; ``auto`` takes the shared one where the architecture can.
+        max_length: most tokens of prompt and response together; longer ones are cut and counted.
+    """
+
+    epochs: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    micro_batch_tokens: int = Field(default=2048, ge=16)
+    layout: Literal["auto", "shared", "plain"] = "auto"
+    max_length: int = Field(default=512, ge=16)
 
 
 class DpoConfig(OptimisationConfig):

@@ -82,8 +82,15 @@ class PolicyTrainer(StepTrainer):
 
     def losses(self, model: Any, examples: Sequence[PairExample]) -> Losses:
         """The objective on a micro-batch."""
+        return self.losses_of(self.terms(model, examples))
+
+    def terms(self, model: Any, examples: Sequence[PairExample]) -> PairTerms:
+        """What the objective is a function of: one forward pass."""
         logps = token_logps(model, [tree for example in examples for tree in example.trees], self.layout)
-        terms = pair_terms(logps, examples, self.parts, self.objective.needs_common_prefix)
+        return pair_terms(logps, examples, self.parts, self.objective.needs_common_prefix)
+
+    def losses_of(self, terms: PairTerms) -> Losses:
+        """The objective of a micro-batch's terms, with the log-probabilities of both sides as metrics."""
         losses, metrics = self.objective(
             UnpairedTerms.of_pairs(terms, *self._outside) if self.objective.unpaired else terms
         )

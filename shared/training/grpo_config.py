@@ -2,16 +2,15 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from shared.training.config import LoraConfig, Scheduler
+from shared.training.config import OptimiserConfig, Scheduler
 
 
-class GrpoConfig(BaseModel):
+class GrpoConfig(OptimiserConfig):
     """Group-relative policy optimisation (Shao et al. 2024, arXiv:2402.03300) with the domain's reward model.
 
     Attributes:
-        learning_rate: peak learning rate of AdamW.
         max_steps: optimizer steps; each samples anew.
         prompts_per_step: prompts of a step, over all devices.
         group_size: responses a prompt; a response's advantage is relative to its group.
@@ -24,17 +23,7 @@ class GrpoConfig(BaseModel):
         max_new_tokens: most tokens of a response.
         max_length: most tokens of prompt and response; a longer prompt loses its beginning.
         temperature: of sampling, and of the policy's probabilities in the loss.
-        lora: adapters, or null for all weights.
-        warmup_ratio: share of the steps in which the learning rate rises.
-        scheduler: how the learning rate falls after that.
-        weight_decay: of AdamW.
-        max_grad_norm: gradients are clipped to this norm.
-        gradient_checkpointing: trades time for memory.
-        save_steps: steps between checkpoints.
-        logging_steps: steps between points sent to tracking.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     learning_rate: float = Field(default=1e-5, gt=0)
     max_steps: int = Field(default=50, ge=1)
@@ -48,11 +37,4 @@ class GrpoConfig(BaseModel):
     max_new_tokens: int = Field(default=64, ge=1)
     max_length: int = Field(default=512, ge=16)
     temperature: float = Field(default=1.0, gt=0)
-    lora: LoraConfig | None = Field(default_factory=LoraConfig)
-    warmup_ratio: float = Field(default=0.1, ge=0, lt=1)
     scheduler: Scheduler = "constant_with_warmup"
-    weight_decay: float = Field(default=0.0, ge=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    gradient_checkpointing: bool = False
-    save_steps: int = Field(default=10, ge=1)
-    logging_steps: int = Field(default=1, ge=1)

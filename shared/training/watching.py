@@ -18,14 +18,13 @@ from shared.errors import StageError
 from shared.records import PreferenceRecord
 from shared.training.config import DpoJob, StoppingConfig
 from shared.training.dpo import PairExample, PolicyTrainer
-from shared.training.layouts import token_logps, without_trees
+from shared.training.layouts import without_trees
 from shared.training.trees import cut_by_tokens
 
 log = logging.getLogger(__name__)
 
 HISTORY_FILE = "evaluations.jsonl"
-BEST_FILE = "best.safetensors"
-STEP = "valign.step"
+BEST_FILE = "best-{}.safetensors"
 SMALLER_IS_BETTER = ("loss",)
 
 
@@ -61,10 +60,16 @@ class Watch(TrainerCallback):
     ) -> None:
         """Forgets evaluations of steps that will be trained again."""
         self._rows = [row for row in _history(self._work) if row["step"] <= state.global_step]
+        self._saved = state.global_step
         if state.is_world_process_zero:
             write_text(self._work / HISTORY_FILE, "".join(json.dumps(row) + "\n" for row in self._rows))
-            if not self._rows:
-                (self._work / BEST_FILE).unlink(missing_ok=True)
+            self._drop_weights()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Weights that only an earlier checkpoint would have needed can go."""
+        self._saved = state.global_step
+        if state.is_world_process_zero:
+            self._drop_weights()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -74,19 +79,17 @@ class Watch(TrainerCallback):
         last = state.global_step >= state.max_steps
         if every is None or not (last or state.global_step % every == 0):
             return control
-        row = {"step": float(state.global_step), **self.evaluate()}
-        better = self._allowed(row) and self._gain(row) > self._config.least_gain
+        row = self._of_all_ranks({"step": float(state.global_step), **self.evaluate()})
         self._rows.append(row)
         self._trainer.noted = {f"eval/{name}": value for name, value in row.items() if name != "step"}
+        best, since = self._best(self._rows)
         if state.is_world_process_zero:
-            if better:
-                _write_weights(
-                    self._trainer.accelerator.unwrap_model(self._trainer.model),
-                    self._work / BEST_FILE,
-                    state.global_step,
-                )
+            if best == state.global_step:
+                model = self._trainer.accelerator.unwrap_model(self._trainer.model)
+                _write_weights(model, self._work / BEST_FILE.format(best))
+                self._drop_weights()
             write_text(self._work / HISTORY_FILE, "".join(json.dumps(one) + "\n" for one in self._rows))
-        reason = self._reason(row)
+        reason = self._reason(row, since)
         if reason and not last:
             log.info("step %d: the training ends early: %s", state.global_step, reason)
             control.should_training_stop = True
@@ -105,11 +108,11 @@ class Watch(TrainerCallback):
             for group in cut_by_tokens(costs, 2 * trainer.budget):
                 part = [self._examples[index] for index in group]
                 with trainer.choice.autocast():
-                    loss, _ = trainer.losses(model, part)
-                    trees = [example.trees[0] for example in part]
-                    sums = token_logps(model, trees, trainer.layout).sums().view(-1, 2).double().cpu()
+                    terms = trainer.terms(model, part)
+                    loss, _ = trainer.losses_of(terms)
                 losses += float(loss.double().sum())
-                for example, (chosen, rejected) in zip(part, sums.tolist(), strict=True):
+                sides = terms.chosen.double().tolist(), terms.rejected.double().tolist()
+                for example, chosen, rejected in zip(part, *sides, strict=True):
                     rows.append(_measured(example, chosen, rejected))
         margin, ranked, rewarded = (sum(values) / len(rows) for values in zip(*rows, strict=True))
         found = {
@@ -154,28 +157,42 @@ class Watch(TrainerCallback):
         budget = self._config.kl_budget
         return budget is None or row["kl"] <= budget
 
-    def _gain(self, row: dict[str, float]) -> float:
-        """How much better than the best before."""
-        before = [self._value(one) for one in self._rows if self._allowed(one)]
-        return self._value(row) - max(before) if before else math.inf
+    def _best(self, rows: Sequence[dict[str, float]]) -> tuple[int | None, int]:
+        """(step of the best evaluation, evaluations since): a later one is better by `least_gain` at least."""
+        best, value, since = None, -math.inf, 0
+        for row in rows:
+            if self._allowed(row) and self._value(row) > value + self._config.least_gain:
+                best, value, since = int(row["step"]), self._value(row), 0
+            else:
+                since += 1
+        return best, since
+
+    def _of_all_ranks(self, row: dict[str, float]) -> dict[str, float]:
+        """The first rank's row: sampling on a GPU need not agree to the last bit, and all ranks must stop together."""
+        if self._trainer.args.world_size == 1:
+            return row
+        told = [row]
+        torch.distributed.broadcast_object_list(told, src=0)
+        return told[0]
+
+    def _drop_weights(self) -> None:
+        """Removes the weights that are no longer the best, nor would be once the last checkpoint is resumed."""
+        kept = {self._best(self._rows)[0], self._best([row for row in self._rows if row["step"] <= self._saved])[0]}
+        for step, path in _kept_weights(self._work).items():
+            if step not in kept:
+                path.unlink()
 
     def _value(self, row: dict[str, float]) -> float:
         sign = -1.0 if self._config.metric in SMALLER_IS_BETTER else 1.0
         return sign * row[self._config.metric]
 
-    def _reason(self, row: dict[str, float]) -> str | None:
+    def _reason(self, row: dict[str, float], since: int) -> str | None:
         if not self._allowed(row):
             return f"the KL divergence is {row['kl']:.3f} nats a token, over the budget of {self._config.kl_budget:g}"
         patience = self._config.patience
-        if patience is None:
+        if patience is None or since < patience:
             return None
-        best, since = -math.inf, 0
-        for one in self._rows:
-            if self._allowed(one) and self._value(one) > best + self._config.least_gain:
-                best, since = self._value(one), 0
-            else:
-                since += 1
-        return f"no better {self._config.metric} in {since} evaluations" if since >= patience else None
+        return f"no better {self._config.metric} in {since} evaluations"
 
 
 def keep_best(trainer: PolicyTrainer, work: Path) -> int:
@@ -187,28 +204,32 @@ def keep_best(trainer: PolicyTrainer, work: Path) -> int:
     Raises:
         StageError: no evaluation stayed within the KL budget.
     """
-    path = work / BEST_FILE
-    if not path.is_file():
+    kept = _kept_weights(work)
+    if not kept:
         raise StageError(
             "no evaluation of the training stayed within stopping.kl_budget: lower `learning_rate`, raise `beta` or "
             "the budget, or evaluate earlier (stopping.evaluate_steps)."
         )
     from safetensors.torch import load_file
 
-    state = load_file(str(path))
-    step = int(state.pop(STEP).item())
-    trainer.accelerator.unwrap_model(trainer.model).load_state_dict(state, strict=False)
+    step = max(kept)  # a later one was written because it is better
+    trainer.accelerator.unwrap_model(trainer.model).load_state_dict(load_file(str(kept[step])), strict=False)
     return step
 
 
-def _write_weights(model: Any, path: Path, step: int) -> None:
+def _kept_weights(work: Path) -> dict[int, Path]:
+    """Files of best weights by step."""
+    return {int(path.stem.rpartition("-")[2]): path for path in work.glob(BEST_FILE.format("*"))}
+
+
+def _write_weights(model: Any, path: Path) -> None:
     """The trained weights, whole or not at all."""
     from safetensors.torch import save_file
 
     wanted = {name: value.detach().contiguous() for name, value in model.named_parameters() if value.requires_grad}
     place = path.with_suffix(".writing")
     with disk_errors(path):
-        save_file({**wanted, STEP: torch.tensor(step)}, str(place))
+        save_file(wanted, str(place))
         place.replace(path)
 
 

@@ -1,5 +1,8 @@
 """A sweep from the command line: one data stage, a training a value, a comparison, and no promotion."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -17,6 +20,28 @@ def test_a_sweep_shares_what_its_key_does_not_change_and_compares(own_tiny):
     aliases = [one["aliases"] for one in own_tiny.json("models")["registered"]]
     assert aliases
     assert not any("champion" in one for one in aliases)
+
+
+def test_prefect_knows_how_every_task_of_a_sweep_ended(own_tiny):
+    """Each run has a server of its own; what Prefect sends in the background must reach it, also in the second run."""
+    before = {flow for flow, _, _ in _tasks(own_tiny)}
+    done = own_tiny("run", "tiny", "--sweep", "align.steps=3,5")
+    assert "prefect" not in done.stderr.lower()
+    rows = [row for row in _tasks(own_tiny) if row[0] not in before]
+    assert len({flow for flow, _, _ in rows}) == 2
+    assert {state for _, state, _ in rows} == {"COMPLETED"}
+    assert [count for _, _, count in rows] == [rows[0][2]] * 2
+
+
+def _tasks(tiny):
+    """(flow run, state, number of its tasks in that state) of all that Prefect knows."""
+    path = tiny.site / "prefect" / "prefect.db"
+    if not path.is_file():
+        return []
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute(
+            "select flow_run_id, state_type, count(*) from task_run group by flow_run_id, state_type"
+        ).fetchall()
 
 
 def test_a_mistake_in_a_later_value_is_told_before_anything_runs(own_tiny):

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from flows.cli import entry
 from flows.cli.app import app
 from flows.cli.result_table import print_result
 
@@ -50,3 +52,14 @@ def test_the_command_line_reference_is_up_to_date():
     check = [sys.executable, str(ROOT / "docs" / "generate_cli_reference.py"), "--check"]
     result = subprocess.run(check, capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 0, result.stderr
+
+
+def test_ctrl_c_while_libraries_are_imported_ends_quietly(monkeypatch):
+    class Interrupted(types.ModuleType):
+        def __getattr__(self, name):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "flows.cli.app", Interrupted("flows.cli.app"))
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    assert ended.value.code == 130

@@ -3,7 +3,8 @@
 import pytest
 
 from benchmarks.lint_planted import CONFIG, defects_of_whole_data, flips_by_confidence, length_biased, run, scores
-from benchmarks.planted_pairs import Planted, clean_pairs, planted
+from benchmarks.planted_pairs import Planted, planted
+from benchmarks.synthetic_pairs import clean_pairs
 
 
 @pytest.fixture(scope="module")
