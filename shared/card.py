@@ -114,6 +114,7 @@ class ModelCard:
         prompt_style: ``chat`` for the tokenizer's chat template, ``plain`` for `plain_template`.
         plain_template: with the place holder ``{prompt}``.
         system_prompt: system message of the chat.
+        usage: Python that uses the model, for one that transformers alone cannot use as it is meant; None: made here.
     """
 
     name: str
@@ -145,6 +146,7 @@ class ModelCard:
     prompt_style: Literal["chat", "plain"] = "chat"
     plain_template: str = "{prompt}"
     system_prompt: str | None = None
+    usage: str | None = None
 
 
 def render_card(card: ModelCard) -> str:
@@ -301,7 +303,7 @@ def _gate(decision: GateDecision | None) -> str:
 
 
 def _usage(card: ModelCard) -> str:
-    code = usage_snippet(card)
+    code = usage_snippet(card) if card.usage is None else card.usage
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", code)), default=0))
     return f"{fence}python\n{code}{fence}"
 

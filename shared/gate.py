@@ -325,11 +325,14 @@ def _primary_test(candidate: Measured, champion: Measured, config: GateConfig) -
     metric, sign = config.primary, 1 if config.higher_is_better else -1
     gain, mine, theirs = _gain(metric, candidate, champion, sign, config.min_difference, config)
     passed = gain.low > 0 and gain.p_value < config.alpha
+    found = "better than the champion" if passed else "not better beyond chance"
+    if gain.high < 0:
+        found = "worse than the champion"
     beyond = f" beyond the least gain of {config.min_difference:g}" if config.min_difference else ""
     reason = (
         f"Primary {metric}: {mine:.4f} against {theirs:.4f}, gain{beyond} {_shown(gain)} over {gain.n} items in "
         f"{gain.n_groups} groups, p = {gain.p_value:.4g}: "
-        f"{'better than the champion' if passed else 'not better beyond chance'}."
+        f"{found}."
     )
     least_p = 2.0 ** (1 - gain.n_groups)
     if not passed and least_p >= config.alpha:

@@ -1,15 +1,12 @@
 """The deliverable of a counseling run: the model's files with a card that says what it is, is worth and is not for."""
 
 import importlib.metadata
-import json
-import os
-import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from domains.counseling.report import NAMES, label
+from domains.counseling.report import NAMES
 from shared.card import CardBaseline, CardDataset, CardMetric, ModelCard, render_card
+from shared.card_inputs import base_facts, copy_model, dropped_notes, lineage, read_json
 from shared.evaluation.intervals import Estimate
 from shared.evaluation.paired import PairedDifference
 from shared.gate import GateDecision
@@ -39,46 +36,27 @@ def write_model(context: StageContext) -> dict[str, float]:
     Returns:
         ``card/files``.
     """
-    source = context.inputs["model"] / "model"
-    copied = 0
-    for path in sorted(source.rglob("*")):
-        if path.is_file():
-            target = context.out / path.relative_to(source)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _link_or_copy(path, target)
-            copied += 1
+    copied = copy_model(context.inputs["model"] / "model", context.out)
     (context.out / "README.md").write_text(render_card(_card(context)), encoding="utf-8")
     return {"card/files": float(copied + 1)}
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
-    # Artifacts never change: a second name for the same bytes costs no space.
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def _read(folder: Path, name: str) -> Any:
-    return json.loads((folder / name).read_text(encoding="utf-8"))
-
-
 def _card(context: StageContext) -> ModelCard:
     recipe = context.config["recipe"]
-    evaluation = _read(context.inputs["eval"], "evaluation.json")
-    summary = _read(context.inputs["data"], "summary.json")
-    training = _read(context.inputs["model"], "training.json")
-    base = _base(context.config["base"])
+    evaluation = read_json(context.inputs["eval"], "evaluation.json")
+    summary = read_json(context.inputs["data"], "summary.json")
+    training = read_json(context.inputs["model"], "training.json")
+    base = base_facts(context.config["base"])
     objective = {key: value for key, value in recipe["align"].items() if key != "seeds"}
     decision = GateDecision.read(context.inputs["gate"] / "decision.json")
     first = next(name for name in evaluation["policies"] if name != "base")
     dataset = CardDataset(
         name=summary["name"],
         role="training pairs, judge pairs (other groups) and held-out test pairs",
-        digest=_manifest(context.inputs["data"])["digest"],
+        digest=read_json(context.inputs["data"], "manifest.json")["digest"],
         licence=summary.get("licence"),
         counts={name: split["pairs"] for name, split in summary["splits"].items()},
-        notes=[*_dropped(summary), *_faults(context)],
+        notes=[*dropped_notes(summary), *_faults(context)],
     )
     return ModelCard(
         name=f"valign counseling, {context.config['base']}",
@@ -108,24 +86,20 @@ def _card(context: StageContext) -> ModelCard:
         ],
         gate=decision,
         limits=LIMITS,
-        lineage=[(one["stage"], one["key"]) for one in _lineage(context)],
+        lineage=lineage(context),
         adapter=(context.inputs["model"] / "model" / "adapter_config.json").is_file(),
         prompt_style=recipe["prompt"]["style"],
         system_prompt=recipe["prompt"]["system"],
     )
 
 
-def _dropped(summary: Mapping[str, Any]) -> list[str]:
-    return [f"{count} rows left out: {reason}" for reason, count in (summary.get("dropped") or {}).items()]
-
-
 def _faults(context: StageContext) -> list[str]:
     """Warnings of lint, and what masking leaves."""
     notes = []
     for part in ("source", "splits"):
-        report = _read(context.inputs["lint"], f"{part}.json")
+        report = read_json(context.inputs["lint"], f"{part}.json")
         notes += [f"Lint ({part}): {one['message']}" for one in report["findings"] if one["severity"] != "info"]
-    masked = _read(context.inputs["data"], "summary.json")["deidentified"]
+    masked = read_json(context.inputs["data"], "summary.json")["deidentified"]
     counts = ", ".join(f"{count} {entity.lower()}" for entity, count in masked["by_entity"].items()) or "nothing found"
     return [*notes, f"De-identified before storage ({counts}).", *masked["notes"]]
 
@@ -161,25 +135,3 @@ def _baselines(evaluation: Mapping[str, Any]) -> list[CardBaseline]:
         for name, one in report["contrary"].items()
     ]
     return rows
-
-
-def _base(reference: str) -> dict[str, str]:
-    from shared.home import models_folder
-    from shared.models import resolve
-
-    found = resolve(reference, models_folder())
-    return {"name": label(found.name), "revision": found.revision, "licence": found.licence}
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    return _read(folder, "manifest.json")
-
-
-def _lineage(context: StageContext) -> list[dict[str, str]]:
-    """This model's artifacts: the inputs of this stage and the inputs of those."""
-    found: dict[str, dict[str, str]] = {}
-    for folder in context.inputs.values():
-        manifest = _manifest(folder)
-        for one in [*manifest["inputs"].values(), manifest]:
-            found.setdefault(one["key"], {"stage": one["stage"], "key": one["key"]})
-    return list(found.values())

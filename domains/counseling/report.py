@@ -51,7 +51,11 @@ def headline(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
     if trained:
         steps = _read(folders, trained[0], "training.json")["steps"]
         rows.append(
-            {"name": "DPO steps", "value": str(steps), "note": f"{len(trained)} seed{'s' if len(trained) > 1 else ''}"}
+            {
+                "name": "Training steps",
+                "value": str(steps),
+                "note": f"{len(trained)} seed{'s' if len(trained) > 1 else ''}",
+            }
         )
     reward, judge = evaluation["reward_model"], evaluation["judge"]
     rows.append(_row("Reward model accuracy", reward["estimates"]["accuracy"]))
