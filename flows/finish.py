@@ -56,7 +56,7 @@ def _register(run: PipelineRun, decision: dict[str, Any] | None) -> dict[str, An
         version = register(
             Path(folder),
             experiment_name(prepared.domain.name),
-            model_sha256=run.done[prepared.domain.candidate_stage].artifact.digest,
+            model_sha256=run.done[_candidate(run)].artifact.digest,
             run_id=run.parent.run_id,
             tags={
                 "valign.run_id": prepared.run_id,
@@ -69,3 +69,10 @@ def _register(run: PipelineRun, decision: dict[str, Any] | None) -> dict[str, An
         return {"name": version.name, "version": version.version, "aliases": list(version.aliases), "folder": folder}
 
     return register_model(str(run.done[run.prepared.domain.card_stage].artifact.path))
+
+
+def _candidate(run: PipelineRun) -> str:
+    """The stage that trained what is registered: the card stage's model, where it names one."""
+    domain = run.prepared.domain
+    [card] = [stage for stage in run.prepared.stages if stage.name == domain.card_stage]
+    return card.inputs.get("model", domain.candidate_stage)

@@ -213,7 +213,12 @@ def prepare(domain_name: str, request: RunRequest) -> PreparedRun:
     recipe_path = find_recipe(request.recipe, domain.recipes)
     recipe = load_recipe(domain.recipe, recipe_path, request.overrides)
     data, location = locate_data(domain, request.data)
+    partners = domain.data_files(data, recipe) if domain.data_files is not None and data is not None else {}
     data_sha256 = data_digest(data, location)
+    if others := {role: path for role, path in partners.items() if path != data}:
+        data_sha256 = json_digest(
+            {"data": data_sha256, **{role: data_digest(path, None) for role, path in others.items()}}
+        )
     config_sha256 = json_digest(to_values(recipe))
     only = find_policy(request.evaluate) if request.evaluate else None
     module = domain.build.__module__

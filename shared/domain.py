@@ -67,6 +67,8 @@ class Domain:
         build: request -> stages in the order they run.
         headline: request, metrics by stage -> rows of the result table; see `shared.results`.
         report_sections: folders of artifacts by stage name -> sections of the report.
+        data_files: path given by the user, recipe -> files that are the data, by role, where one file has partners
+            (parallel text); None: the path alone.
         gate_stage: name of the stage whose artifact holds decision.json.
         candidate_stage: name of the stage whose artifact is the model to register.
     """
@@ -81,6 +83,7 @@ class Domain:
     headline: Callable[[Mapping[str, Path]], list[dict[str, Any]]]
     report_sections: Callable[[Mapping[str, Path]], list[Any]]
     candidate_stage: str = "align/seed-0"
+    data_files: Callable[[Path, Any], Mapping[str, Path]] | None = None
     evaluation_stage: str = "eval"
     gate_stage: str = "gate"
     card_stage: str = "card"

@@ -38,7 +38,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run")(run_command.run)
-app.command("evaluate")(evaluate_command.evaluate)
+app.command("evaluate", cls=evaluate_command.EvaluateCommand)(evaluate_command.evaluate)
 app.command("lint")(lint_command.lint)
 app.command("status")(status_command.status)
 app.command("show")(show_command.show)

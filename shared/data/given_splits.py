@@ -55,7 +55,7 @@ def given_splits(given: Sequence[str]) -> dict[str, list[Source]]:
             found["all"] = [source]
         else:
             name = source.stem if isinstance(source, Path) else source.removeprefix("hub:")
-            found.setdefault(_split_in(name) or name, []).append(source)
+            found.setdefault(split_in(name) or name, []).append(source)
     return {name: found[name] for name in sorted(found, key=lambda one: ORDER.index(one) if one in ORDER else 9)}
 
 
@@ -68,7 +68,7 @@ def _source(text: str) -> Source:
     return path
 
 
-def _split_in(name: str) -> str | None:
+def split_in(name: str) -> str | None:
     """The split that a file or folder name speaks of, if it is one."""
     found = {NAMES[word] for word in re.split(r"[^a-z]+", name.lower()) if word in NAMES}
     return found.pop() if len(found) == 1 else None
@@ -80,7 +80,7 @@ def _splits_of_folder(folder: Path) -> dict[str, list[Source]]:
     files = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     named: dict[str, list[Source]] = {}
     for path in files:
-        if split := _split_in(path.relative_to(folder).as_posix()):
+        if split := split_in(path.relative_to(folder).as_posix()):
             named.setdefault(split, []).append(path)
     count = sum(len(one) for one in named.values())
     if len(named) < 2:

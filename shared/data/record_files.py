@@ -1,21 +1,22 @@
 """Preference records as Arrow IPC files: written in batches, read memory-mapped, batch by batch."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from shared.durable import disk_errors
 from shared.errors import DataError
-from shared.records import Message, PreferenceRecord, Votes
+from shared.records import Message, PreferenceRecord, Record, Votes
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
+T = TypeVar("T")
 ROWS_PER_BATCH = 1_000
 CHARACTERS_PER_BATCH = 2_000_000  # so that a thousand long documents do not pile up in memory
 _NUMBERS = ("scores_chosen", "scores_rejected", "covariates_chosen", "covariates_rejected")
@@ -73,24 +74,31 @@ def _record(row: Mapping[str, Any]) -> PreferenceRecord:
 class RecordWriter:
     """Writes records one at a time; a batch of them is in memory. A context manager.
 
+    Args:
+        path: the file.
+        schema: its columns, where a domain has records of its own; default: those of preference records.
+        row: record -> row of that schema.
+
     Raises:
         SystemStateError: no space is left, or the file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, schema: "pa.Schema | None" = None, row: Callable[[Any], dict[str, Any]] = _row
+    ) -> None:
         import pyarrow as pa
 
         self.count = 0
-        self._path, self._schema = path, record_schema()
+        self._path, self._schema, self._row = path, schema or record_schema(), row
         self._waiting: list[dict[str, Any]] = []
         self._characters = 0
         with disk_errors(path):
             self._file = pa.OSFile(str(path), "wb")
             self._writer = pa.ipc.new_file(self._file, self._schema)
 
-    def write(self, record: PreferenceRecord) -> None:
+    def write(self, record: Record) -> None:
         """Adds one record. Raises SystemStateError as the class."""
-        self._waiting.append(_row(record))
+        self._waiting.append(self._row(record))
         self.count += 1
         self._characters += sum(len(text) for _, text in record.texts())
         if len(self._waiting) >= ROWS_PER_BATCH or self._characters >= CHARACTERS_PER_BATCH:
@@ -140,17 +148,31 @@ def iter_records(path: Path) -> Iterator[PreferenceRecord]:
     Raises:
         DataError: the file is missing or no record file.
     """
+    yield from iter_file(path, record_schema(), _record)
+
+
+def iter_file(path: Path, schema: "pa.Schema", record: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
+    """`iter_records` for records of any schema.
+
+    Args:
+        path: the file.
+        schema: the columns it must have.
+        record: row -> record; the inverse of what `RecordWriter` was given.
+
+    Raises:
+        DataError: the file is missing or no file of such records.
+    """
     import pyarrow as pa
 
     try:
         with pa.memory_map(str(path)) as file:
             reader = pa.ipc.open_file(file)
-            if reader.schema != record_schema():
+            if reader.schema != schema:
                 raise DataError(f"{path} has other columns than a record file: run the data stage again.")
             for index in range(reader.num_record_batches):
                 batch = reader.get_batch(index)
                 batch.validate(full=True)  # offsets of a damaged file may point outside its memory
-                yield from map(_record, batch.to_pylist())
+                yield from map(record, batch.to_pylist())
     except FileNotFoundError as error:
         raise DataError(f"{path} is not there: run the data stage again.") from error
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
@@ -160,11 +182,15 @@ def iter_records(path: Path) -> Iterator[PreferenceRecord]:
 class RecordTexts:
     """The texts of a record file's pairs by their number, of which only those asked for are read. A context manager.
 
+    Args:
+        path: the file.
+        columns: the columns of the texts.
+
     Raises:
         DataError: the file is no record file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, columns: Sequence[str] = ("prompt", "chosen", "rejected")) -> None:
         import numpy as np
         import pyarrow as pa
 
@@ -174,17 +200,21 @@ class RecordTexts:
         except pa.ArrowException as error:
             self._file.close()
             raise DataError(f"{path} is no record file ({error}): run the data stage again.") from error
-        columns = [reader.schema.get_field_index(name) for name in ("prompt", "chosen", "rejected")]
+        places = [reader.schema.get_field_index(name) for name in columns]
         batches = (reader.get_batch(index) for index in range(reader.num_record_batches))
-        self._columns = [[batch.column(column) for column in columns] for batch in batches]
+        self._columns = [[batch.column(place) for place in places] for batch in batches]
         self._starts = np.cumsum([0, *(len(batch[0]) for batch in self._columns)])
 
     def pair(self, number: int) -> tuple[str, str, str]:
         """Prompt (all turns), chosen and rejected response of one pair."""
+        prompt, chosen, rejected = self.values(number)
+        return "\n".join(turn["content"] for turn in prompt), chosen, rejected
+
+    def values(self, number: int) -> list[Any]:
+        """The values of the columns in one record."""
         batch = int(self._starts.searchsorted(number, side="right")) - 1
         row = number - int(self._starts[batch])
-        prompt, chosen, rejected = (column[row].as_py() for column in self._columns[batch])
-        return "\n".join(turn["content"] for turn in prompt), chosen, rejected
+        return [column[row].as_py() for column in self._columns[batch]]
 
     def __enter__(self) -> Self:
         return self
@@ -200,7 +230,7 @@ def deal_records(path: Path, targets: Sequence[Path], target_of: "NDArray[np.int
     """Copies the records of one file to several, in their order, without unpacking them.
 
     Args:
-        path: a record file.
+        path: a record file, of any schema with a column ``source``.
         targets: files to write; those that get no record are written too.
         target_of: number of each record's target, -1 for none. [records]
 
@@ -213,10 +243,10 @@ def deal_records(path: Path, targets: Sequence[Path], target_of: "NDArray[np.int
     import numpy as np
     import pyarrow as pa
 
-    schema = record_schema()
     with ExitStack() as stack:
         stack.enter_context(disk_errors(path))
         reader = pa.ipc.open_file(stack.enter_context(pa.memory_map(str(path))))
+        schema = reader.schema
         files = [stack.enter_context(pa.OSFile(str(target), "wb")) for target in targets]
         writers = [stack.enter_context(pa.ipc.new_file(file, schema)) for file in files]
         start = 0

@@ -7,7 +7,7 @@ other text of its group so far (a signature gives away the same name in lower ca
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from shared.records import Record
 
 R = TypeVar("R", bound=Record)
 _CACHED_TEXTS = 20_000  # texts whose findings are remembered: answers return in several pairs
+_DIGEST, _NO_NAMES = 16, b"-"  # bytes that stand for a text, and what marks one that the name model does not read
 _HOST = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/@]*@)?([^/:?#]+)")
 
 
@@ -32,23 +33,27 @@ class Deidentifier:
 
     Args:
         config: what to mask; see `DeidentifyConfig`.
+        name_fields: fields of records, as `collect_texts` calls them, whose texts the name model reads; None: all.
+            For records in two languages: a name found in one field is masked in every field of its group.
 
     Raises:
         SystemStateError: names are to be recognised, but a package for it is missing.
         UsageError: an unknown recogniser is named.
     """
 
-    def __init__(self, config: DeidentifyConfig | None = None) -> None:
+    def __init__(self, config: DeidentifyConfig | None = None, name_fields: Collection[str] | None = None) -> None:
         self.config = config or DeidentifyConfig()
         self.report = DeidentifyReport(self.config)
         self._patterns = PatternRecogniser()
         self._batched: list[Recogniser] = [build_recogniser(name) for name in self.config.recognisers]
         self._lists: Any = None
+        self._names: Recogniser | None = None
+        self._name_fields = None if name_fields is None else frozenset(name_fields)
         if self.config.names_by_model:
             from shared.deidentify.names import NameRecogniser
 
             recogniser = NameRecogniser()
-            self._lists = recogniser.lists
+            self._lists, self._names = recogniser.lists, recogniser
             self._batched.append(recogniser)
         self._entities = frozenset(self.config.entities)
         self._allowed = frozenset(
@@ -112,7 +117,8 @@ class Deidentifier:
                 yield from batch
                 continue
             fields = [collect_texts(record) for record in batch]
-            found = iter(self._search([text for texts in fields for _, text in texts]))
+            named = [field for texts in fields for field, _ in texts]
+            found = iter(self._search([text for texts in fields for _, text in texts], named))
             for record, texts in zip(batch, fields, strict=True):
                 yield self._mask_record(record, texts, [next(found) for _ in texts], groups)
 
@@ -143,7 +149,7 @@ class Deidentifier:
                 changes[name] = clean
                 report.ids_hashed += 1
         file, row = split_source(record.source)
-        if (clean := self._identifier(file)) != file:
+        if (clean := self.masked_identifier(file)) != file:
             changes["source"] = clean + row
             report.sources_masked += 1
             touched = True
@@ -159,11 +165,11 @@ class Deidentifier:
         renamed: dict[str, Any] = {}
         for name in record.__dataclass_fields__:
             value = changes.get(name, getattr(record, name))
-            if not isinstance(value, Mapping) or all(self._identifier(str(key)) == key for key in value):
+            if not isinstance(value, Mapping) or all(self.masked_identifier(str(key)) == key for key in value):
                 continue
             clean: dict[str, Any] = {}
             for key, item in value.items():
-                label = base = self._identifier(str(key))
+                label = base = self.masked_identifier(str(key))
                 serial = 2
                 while label in clean:
                     label, serial = f"{base}_{serial}", serial + 1
@@ -176,9 +182,9 @@ class Deidentifier:
 
     def _field_label(self, field: str) -> str:
         head, dot, key = field.partition(".")
-        return f"{head}.{self._identifier(key)}" if dot else head
+        return f"{head}.{self.masked_identifier(key)}" if dot else head
 
-    def _identifier(self, name: str) -> str:
+    def masked_identifier(self, name: str) -> str:
         """A file or column name with what it gives away masked; remembered, since there are few."""
         clean = self._identifiers.get(name)
         if clean is None:
@@ -221,16 +227,23 @@ class Deidentifier:
             return any(".".join(labels[start:]) in self._allowed for start in range(len(labels) - 1))
         return False
 
-    def _search(self, texts: Sequence[str]) -> list[list[Finding]]:
+    def _search(self, texts: Sequence[str], fields: Sequence[str] | None = None) -> list[list[Finding]]:
         """The wanted findings of each text (fresh lists); recognisers see each distinct text once."""
         if not self._batched:
             findings = {text: self._patterns.find_one(text) for text in dict.fromkeys(texts)}
             return [self._wanted(text, found) if (found := findings[text]) else [] for text in texts]
-        keys = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
+        keys = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest() for text in texts]
+        if fields is not None and self._name_fields is not None:
+            keys = [
+                key if field in self._name_fields else key + _NO_NAMES for key, field in zip(keys, fields, strict=True)
+            ]
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         fresh: dict[bytes, list[Finding]] = {key: self._patterns.find_one(text) for key, text in missing.items()}
         for recogniser in self._batched:
-            for key, found in zip(missing, recogniser.find(list(missing.values())), strict=True):
+            read = missing
+            if recogniser is self._names:
+                read = {key: text for key, text in missing.items() if not key[_DIGEST:]}
+            for key, found in zip(read, recogniser.find(list(read.values())), strict=True):
                 fresh[key] += found
         result: list[list[Finding]] = []
         for key, text in zip(keys, texts, strict=True):

@@ -16,10 +16,11 @@ def masked_file_name(name: str, masker: "Deidentifier | None" = None) -> str:
     """
     from shared.deidentify.deidentifier import Deidentifier
 
-    path = Path(name)
+    # "train.de" packed is train.de.gz: without its first ending the rest would read like the address of a host.
+    path = Path(name[:-3] if name.lower().endswith(".gz") else name)
     words = path.stem.replace("_", " ").replace("-", " ")
     masked, findings = (masker or Deidentifier()).mask_text(words)
-    return name if not findings else masked.replace(" ", "_") + path.suffix
+    return name if not findings else masked.replace(" ", "_") + name[len(path.stem) :]
 
 
 def masked_source(source: str, names: dict[str, str], masker: "Deidentifier") -> str:

@@ -12,6 +12,7 @@ from shared.durable import write_json
 from shared.errors import DataError
 from shared.stages import StageContext
 from shared.training.config import TrainingJob, _Job
+from shared.training.custom_job import CustomJob
 from shared.training.grpo_config import GrpoConfig
 from shared.training.launch import launch
 from shared.training.stage_results import keep_training_facts
@@ -33,7 +34,7 @@ class GrpoJob(_Job):
 
 
 # Every job of the training child, as its worker reads it.
-ChildJob = Annotated[TrainingJob | GrpoJob, Field(discriminator="kind")]
+ChildJob = Annotated[TrainingJob | GrpoJob | CustomJob, Field(discriminator="kind")]
 
 
 def grpo_job_config(

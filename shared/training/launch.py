@@ -19,7 +19,7 @@ from types import FrameType
 
 from shared import errors
 from shared.device import pick_device
-from shared.digest import file_digest, json_digest
+from shared.digest import file_digest, json_digest, path_digest
 from shared.durable import write_json
 from shared.errors import StageError, UsageError, ValignError
 from shared.training.config import TrainingJob, TrainingResult
@@ -94,9 +94,10 @@ def _prepare(job: TrainingJob, work: Path) -> Path:
     described = json.loads(job.model_dump_json())
     given = [getattr(job, name, None) for name in ("reference", "validation", "validation_reference")]
     files = [*job.records, *(path for path in given if path is not None)]
-    places = ("output", "records", "reference", "validation", "validation_reference")
+    named = {name: path_digest(path) for name, path in sorted(getattr(job, "files", {}).items())}
+    places = ("output", "records", "reference", "validation", "validation_reference", "files")
     same = {name: value for name, value in described.items() if name not in places}
-    digest = json_digest({**same, "files": [file_digest(path) for path in files]})
+    digest = json_digest({**same, "files": [*(file_digest(path) for path in files), *named.items()]})
     mark = work / "job.sha256"
     if not mark.is_file() or mark.read_text(encoding="utf-8") != digest:
         for leftover in [*work.glob("checkpoint-*"), work / ".saving"]:

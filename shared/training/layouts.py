@@ -87,12 +87,13 @@ def token_logps(model: Any, trees: Sequence[Tree], layout: Layout) -> Completion
     return CompletionLogps(logps, packed.owner.to(device), packed.place.to(device), packed.completions)
 
 
-def set_layout(model: Any, wanted: Wanted) -> Layout:
+def set_layout(model: Any, wanted: Wanted, otherwise: str = "use `layout: plain` or auto") -> Layout:
     """Prepares a causal model (of language, or of rewards) for a layout, and keeps it so.
 
     Args:
         model: on its device; with the shared layout it can no longer be called but with trees.
         wanted: ``auto`` takes the shared layout where the architecture can.
+        otherwise: what a user whose model cannot is told to do.
 
     Returns:
         The layout.
@@ -115,7 +116,7 @@ def set_layout(model: Any, wanted: Wanted) -> Layout:
     inner.set_attn_implementation(before)
     name = inner.config.model_type
     if wanted == "shared":
-        raise UsageError(f"layout: shared does not fit {name} models ({reason}); use `layout: plain` or auto.")
+        raise UsageError(f"layout: shared does not fit {name} models ({reason}); {otherwise}.")
     log.warning("%s models train in the plain layout, some two times slower: %s.", name, reason)
     return "plain"
 

@@ -143,7 +143,7 @@ class _Head:
         return logps, factors
 
 
-def _head_settings(model: Any) -> tuple[float, float | None]:
+def head_settings(model: Any) -> tuple[float, float | None]:
     """(factor of the logits, softcap), as the families that have them name them in their config."""
     config = model.config.get_text_config()
     scale = getattr(config, "logit_scale", None)
@@ -152,10 +152,19 @@ def _head_settings(model: Any) -> tuple[float, float | None]:
     return float(1.0 if scale is None else scale), getattr(config, "final_logit_softcapping", None)
 
 
-def _token_logps(model: Any, hidden: Tensor, labels: Tensor) -> Tensor:
-    """Log-probability of each label after its hidden state [tokens, size], float32 (or wider), nats, [tokens]."""
+def logps_of_states(model: Any, hidden: Tensor, labels: Tensor) -> Tensor:
+    """Log-probability of each label after its hidden state, differentiable.
+
+    Args:
+        model: causal language model without PEFT's wrapper.
+        hidden: last hidden states, [tokens, size].
+        labels: [tokens].
+
+    Returns:
+        float32 or wider, nats, [tokens].
+    """
     head = model.get_output_embeddings()
-    scale, softcap = _head_settings(model)
+    scale, softcap = head_settings(model)
     bias = getattr(head, "bias", None)
     logps: Any = _TokenLogps.apply(hidden, head.weight, bias, labels, scale, softcap, torch.is_grad_enabled())
     return logps
@@ -173,7 +182,7 @@ def packed_token_logps(model: "PreTrainedModel", trees: "PackedTrees") -> Tensor
     """
     inner = without_adapter_wrapper(model)
     hidden = packed_states(inner, trees)[trees.predictors]
-    return _token_logps(inner, hidden, trees.labels)
+    return logps_of_states(inner, hidden, trees.labels)
 
 
 def _body(model: Any) -> Any:
@@ -209,4 +218,4 @@ def plain_token_logps(model: "PreTrainedModel", input_ids: Tensor, completion_ma
     inner = without_adapter_wrapper(model)
     hidden = _body(inner)(input_ids=input_ids, use_cache=False).last_hidden_state
     wanted = completion_mask[:, 1:].bool()
-    return _token_logps(inner, hidden[:, :-1][wanted], input_ids[:, 1:][wanted])
+    return logps_of_states(inner, hidden[:, :-1][wanted], input_ids[:, 1:][wanted])

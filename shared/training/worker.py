@@ -58,7 +58,7 @@ def _save(trainer: Any, job: Any, settings: Any) -> None:
 
     out = job.output
     out.mkdir(parents=True, exist_ok=True)
-    trainer.save_model(str(out))
+    (trainer.save_result if job.kind == "custom" else trainer.save_model)(str(out))
     for name in (PICKLED_ARGUMENTS, "README.md"):
         (out / name).unlink(missing_ok=True)
     adapter = out / "adapter_config.json"
@@ -134,8 +134,9 @@ def train(job: Any, work: Path) -> int:
     keep_freed_memory()
     set_seed(job.seed)
     records = [record for path in job.records for record in read_records(path)]
-    if not records:
+    if not records and job.kind != "custom":
         raise DataError(f"{job.records[0]}: there is no pair to train on.")
+    pairs = len(records)
     first = int(os.environ.get("RANK", "0")) == 0
     tracking = None
     if first and (told := os.environ.get("VALIGN_TRACKING")):
@@ -158,6 +159,12 @@ def train(job: Any, work: Path) -> int:
 
             settings = None
             trainer, truncated, tokens = grpo_trainer(job, records, work, [progress])
+        elif job.kind == "custom":
+            from shared.training.custom_job import custom_training
+
+            settings = None
+            built = custom_training(job, work, [progress])
+            trainer, pairs, truncated, tokens = built.trainer, built.examples, built.truncated, built.tokens
         else:
             from shared.training.reward import reward_trainer
 
@@ -185,7 +192,7 @@ def train(job: Any, work: Path) -> int:
             steps=trainer.state.global_step,
             resumed_from=int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
             seconds=seconds,
-            pairs=len(records),
+            pairs=pairs,
             truncated=truncated,
             tokens=tokens,
             device=pick_device(job.precision).description,

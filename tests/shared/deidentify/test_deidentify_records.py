@@ -6,6 +6,7 @@ import pytest
 
 from shared.deidentify.config import DeidentifyConfig
 from shared.deidentify.deidentifier import Deidentifier, deidentify_texts
+from shared.deidentify.file_names import masked_file_name
 from shared.deidentify.redaction import RedactionFilter, redact
 from shared.records import Message, PreferenceRecord
 
@@ -132,3 +133,22 @@ def test_report_says_what_was_not_done():
     assert any("ja" in note for note in report["notes"])
     off = Deidentifier(DeidentifyConfig(enabled=False, accept_identifiable_data="synthetic")).report.to_json()
     assert "synthetic" in off["notes"][0]
+
+
+def test_the_name_model_reads_only_the_fields_it_is_given() -> None:
+    names_on()
+    masker = Deidentifier(DeidentifyConfig(), name_fields=("chosen",))
+    told = "Talk to Jennifer Miller about it."
+    first, second = masker.mask_records(
+        [record(1, chosen=told, rejected="Jennifer Miller hilft."), record(2, group_id="q2", rejected=told)]
+    )
+    # What it finds is masked in the other fields too; where it does not read, a name remains, the same text or not.
+    assert (first.chosen, first.rejected) == ("Talk to [NAME_1] about it.", "[NAME_1] hilft.")
+    assert second.rejected == told
+
+
+def test_file_names_with_two_endings_are_no_addresses() -> None:
+    masker = Deidentifier(DeidentifyConfig(recognise_names=False))
+    for name in ("train.de.gz", "train.de", "pairs.csv"):
+        assert masked_file_name(name, masker) == masker.masked_identifier(name) == name
+    assert masked_file_name("a@example.org.csv.gz", masker) == "[EMAIL_1].csv.gz"

@@ -1,0 +1,211 @@
+"""The simultaneous translator: a causal language model with a head for the confidence to WRITE.
+
+The head is that of SM2 (Yu et al. 2024, arXiv:2406.02237): ``c = sigmoid(w . h + b)`` on the last hidden state of the
+token that predicts the next segment. Its weights start at zero (c = 1/2) and are float32, also beside adapters and
+under bf16.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from domains.translation.settings import SimulFormat
+from shared.durable import write_json
+from shared.errors import DataError, UsageError
+from shared.training.layouts import set_layout
+from shared.training.token_logps import head_settings, logps_of_states, packed_states, without_adapter_wrapper
+
+if TYPE_CHECKING:
+    from domains.translation.streams import PackedStreams
+
+SETTINGS_FILE = "simul_policy.json"
+CONFIDENCE_FILE = "confidence.safetensors"
+PREDICTION_TOKENS = 256  # tokens whose logits are held at once where only the largest is asked for
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTerms:
+    """What losses on streams are functions of.
+
+    Attributes:
+        logps: log-probability of every target token, nats, float32 or wider, [N], in the order of ``packed.labels``.
+        write_logits: log-odds of WRITE in every policy state, [M], in the order of ``packed.states``.
+        packed: the streams.
+        uniform: mean log-probability over the vocabulary where each target token stands, [N]; where it was asked for.
+    """
+
+    logps: Tensor
+    write_logits: Tensor
+    packed: "PackedStreams"
+    uniform: Tensor | None = None
+
+
+class SimulPolicy(nn.Module):
+    """A causal language model, adapters (PEFT) allowed, and the confidence head.
+
+    Args:
+        model: the language model.
+        format: how rows are made.
+
+    Attributes:
+        confidence: the head, from the hidden size to one log-odds.
+    """
+
+    def __init__(self, model: Any, format: SimulFormat) -> None:
+        super().__init__()
+        self.model, self.format = model, format
+        self.confidence = nn.Linear(without_adapter_wrapper(model).config.get_text_config().hidden_size, 1)
+        nn.init.zeros_(self.confidence.weight)
+        nn.init.zeros_(self.confidence.bias)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def write_logits(self, states: Tensor) -> Tensor:
+        """Log-odds of WRITE after hidden states [..., size], float32 or wider, [...]."""
+        with torch.autocast(states.device.type, enabled=False):
+            return self.confidence(states.to(self.confidence.weight.dtype)).squeeze(-1)
+
+    def use_streams(self) -> None:
+        """Gives the model the attention of packed streams; sampling then needs `shared.training.layouts.without_trees`.
+
+        Raises:
+            UsageError: for architectures whose attention cannot be replaced, with the reason.
+        """
+        set_layout(
+            self.model,
+            "shared",
+            "a simultaneous policy needs attention under a mask of its own: name another base model, e.g. of the "
+            "Llama, Qwen 2, Qwen 3 or Gemma 3 family",
+        )
+
+    def terms(self, packed: "PackedStreams", uniform: bool = False) -> StreamTerms:
+        """Log-probabilities and log-odds of WRITE, differentiable; the head is applied to target tokens only.
+
+        Args:
+            packed: streams, on any device.
+            uniform: whether mean log-probabilities over the vocabulary (for label smoothing) are asked for.
+        """
+        self.use_streams()
+        packed = packed.to(self.device)
+        inner = without_adapter_wrapper(self.model)
+        states: Any = packed_states(inner, packed)  # pyright: ignore[reportArgumentType]
+        hidden = states[packed.predictors]
+        logps = logps_of_states(inner, hidden, packed.labels)
+        mean = _uniform(inner, hidden, packed.labels, logps) if uniform else None
+        return StreamTerms(logps, self.write_logits(states[packed.states]), packed, mean)
+
+    forward = terms
+
+    @torch.no_grad()
+    def predictions(self, packed: "PackedStreams") -> Tensor:
+        """The most likely token where each target token stands, [N]."""
+        self.use_streams()
+        packed = packed.to(self.device)
+        inner = without_adapter_wrapper(self.model)
+        states: Any = packed_states(inner, packed)  # pyright: ignore[reportArgumentType]
+        head = inner.get_output_embeddings()
+        found = [head(part).argmax(-1) for part in states[packed.predictors].split(PREDICTION_TOKENS)]
+        return torch.cat(found)
+
+    def activation_checkpointing_enable(self, **settings: Any) -> None:
+        """What transformers' Trainer calls under `gradient_checkpointing`."""
+        self.model.activation_checkpointing_enable(**settings)
+
+
+def _uniform(model: Any, hidden: Tensor, labels: Tensor, logps: Tensor) -> Tensor:
+    """Mean log-probability over the vocabulary: that of the label, plus its logit's distance to the mean logit.
+
+    Raises:
+        UsageError: under a soft cap the mean logit is not that of the mean embedding.
+    """
+    scale, softcap = head_settings(model)
+    if softcap:
+        raise UsageError("label_smoothing does not fit models with a soft cap on their logits: set it to 0.")
+    head = model.get_output_embeddings()
+    with torch.autocast(hidden.device.type, enabled=False):
+        wide = hidden.to(logps.dtype)
+        weight = head.weight.to(logps.dtype)
+        distance = wide @ weight.mean(0) - (wide * weight[labels]).sum(-1)
+        if head.bias is not None:
+            distance = distance + head.bias.mean() - head.bias[labels]
+    return logps + scale * distance
+
+
+def save_policy(policy: SimulPolicy, folder: Path, base: str | None = None) -> None:
+    """Writes adapter or model, confidence head and settings; not the tokenizer.
+
+    Args:
+        policy: what is saved.
+        folder: made where it is not there.
+        base: what a saved adapter names as its base.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    policy.model.save_pretrained(str(folder))
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's template
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file():
+        config = json.loads(adapter.read_text(encoding="utf-8"))
+        if base is not None:
+            config["base_model_name_or_path"] = base
+        config["target_modules"] = sorted(config["target_modules"])  # a set: its order changes from run to run
+        write_json(adapter, config)
+    head = {name: value.detach().cpu().contiguous() for name, value in policy.confidence.state_dict().items()}
+    save_file(head, str(folder / CONFIDENCE_FILE))
+    write_json(folder / SETTINGS_FILE, {"format": policy.format.model_dump(mode="json")})
+
+
+def read_format(folder: Path) -> SimulFormat:
+    """The settings of a saved policy.
+
+    Raises:
+        DataError: the folder holds no policy, or its settings cannot be read.
+    """
+    try:
+        told = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+        return SimulFormat.model_validate(told["format"])
+    except FileNotFoundError as error:
+        raise DataError(f"{folder} holds no simultaneous policy ({SETTINGS_FILE} is missing).") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / SETTINGS_FILE} cannot be read: {error}") from error
+
+
+def load_confidence(policy: SimulPolicy, folder: Path) -> None:
+    """Reads the confidence head of a saved policy into one that is there.
+
+    Raises:
+        DataError: the file is missing, or of another hidden size.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        policy.confidence.load_state_dict(load_file(str(folder / CONFIDENCE_FILE)))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise DataError(f"{folder / CONFIDENCE_FILE} does not fit the model: {error}") from error
+
+
+def load_policy(base: Path, folder: Path, merge: bool = False) -> SimulPolicy:
+    """A saved policy, in evaluation mode, float32, on the CPU.
+
+    Args:
+        base: folder of the base model; not read where `folder` holds a whole model.
+        folder: of `save_policy`.
+        merge: whether an adapter is added into the weights (faster decoding).
+
+    Raises:
+        DataError: the folder holds no policy.
+    """
+    from shared.models import load_policy as load_language_model
+
+    policy = SimulPolicy(load_language_model(base, folder, merge), read_format(folder))
+    load_confidence(policy, folder)
+    return policy.eval()

@@ -1,0 +1,99 @@
+"""The five preferences of what two policies write, sentence by sentence, before and after alignment."""
+
+from typing import Any
+
+import numpy as np
+
+from domains.translation.alignment import align
+from domains.translation.data_config import PairLanguages
+from domains.translation.decode_stage import test_pairs
+from domains.translation.decoded_policies import DecodedPolicy, DecodedRule
+from domains.translation.pair_files import read_pairs
+from domains.translation.preferences import MEASURES, measure, usual_text
+from domains.translation.settings import SimulFormat
+from domains.translation.units import split_units
+from shared.durable import write_json
+from shared.evaluation.intervals import bootstrap_mean
+from shared.evaluation.paired import holm, paired_difference
+from shared.stages import StageContext
+
+
+def measure_preferences(context: StageContext) -> dict[str, float]:
+    """Measures the translations of two policies at one threshold.
+
+    Config: ``languages``, ``shown`` (threshold), ``sentences``. Inputs ``data`` (its training pairs teach the word
+    alignment and what is usual), ``before`` and ``after`` (decode stages). Writes ``preferences.json``: of each measure
+    its definition, both means with intervals, and the paired difference over the sentences that both have it for, with
+    p values corrected by Holm over all measures.
+
+    Returns:
+        ``preferences/<measure>_before``, ``..._after`` and ``..._change``.
+    """
+    config = context.config
+    languages = PairLanguages.model_validate(config["languages"])
+    rule = f"threshold:{config['shown']:g}"
+    decoded = {name: DecodedPolicy.read(context.inputs[name], languages).rules[rule] for name in ("before", "after")}
+    pairs = test_pairs(context.inputs["data"], config["sentences"])
+    groups = [one.group_id for one in pairs]
+    context.progress(0, 2, "word alignment")
+    rows = {name: _rows(one, context, languages) for name, one in decoded.items()}
+    context.progress(1, 2, "paired differences")
+    measures: dict[str, Any] = {}
+    tests = {}
+    for name, definition in MEASURES.items():
+        both = [index for index in range(len(pairs)) if all(name in rows[side][index] for side in rows)]
+        kept = [groups[index] for index in both]
+        values = {side: np.array([rows[side][index][name] for index in both]) for side in rows}
+        row: dict[str, Any] = {
+            "definition": definition.definition,
+            "preference": definition.preference,
+            "higher_is_better": definition.higher_is_better,
+            "sentences": len(both),
+            "reason": "" if both else "no sentence has it (no link, no number, or a language without word lists)",
+        }
+        if both:
+            tests[name] = paired_difference(values["after"], values["before"], kept)
+            row |= {side: bootstrap_mean(found, kept).to_json() for side, found in values.items()}
+            row["difference"] = tests[name].to_json()
+        else:
+            row |= {"before": None, "after": None, "difference": {"difference": None}}
+        measures[name] = row
+    for name, p in holm({name: test.p_value for name, test in tests.items()}).items():
+        measures[name]["difference"]["p_value"] = None if np.isnan(p) else p
+    write_json(context.out / "preferences.json", {"shown": rule, "sentences": len(pairs), "measures": measures})
+    found = {}
+    for name, row in measures.items():
+        if name in tests:
+            found[f"preferences/{name}_before"] = float(row["before"]["value"])
+            found[f"preferences/{name}_after"] = float(row["after"]["value"])
+            found[f"preferences/{name}_change"] = float(tests[name].difference)
+    return found
+
+
+def _rows(decoded: DecodedRule, context: StageContext, languages: PairLanguages) -> list[dict[str, float]]:
+    """Measures of each translation, quality among them."""
+    format = SimulFormat(
+        source_language=languages.source,
+        target_language=languages.target,
+        source_unit=languages.source_unit,
+        target_unit=languages.target_unit,
+        before=" ",
+        marker=" ",
+    )
+    known = read_pairs(context.inputs["data"] / "train.arrow")
+    sources = [one.source or "" for one in decoded.sentences]
+    texts = [one.prediction for one in decoded.sentences]
+    split = [split_units(one, languages.source_unit) for one in sources]
+    written = [split_units(one, languages.target_unit) for one in texts]
+    extra = (
+        [split_units(one.source_text, languages.source_unit) for one in known],
+        [split_units(one.target_text, languages.target_unit) for one in known],
+    )
+    links = align(
+        split, written, "auto", extra=extra, source_unit=languages.source_unit, target_unit=languages.target_unit
+    )
+    paths = [tuple(int(read) for read in one.delays.delays) or None for one in decoded.sentences]
+    found = [dict(row) for row in measure(sources, texts, paths, usual_text(known, format), links, format)]
+    for row, quality in zip(found, decoded.chrf.scores(decoded.chrf.counts), strict=True):
+        row["quality"] = float(quality) / 100
+    return found

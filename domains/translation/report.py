@@ -1,0 +1,402 @@
+"""The headline and the report sections of a translation run, made from its artifacts."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from domains.translation.curve_plots import quality_latency_plot, staircase_plot
+from domains.translation.curves import CurvePoint
+from domains.translation.systems import ALIGNED, BASE, SFT
+from shared.evaluation.intervals import Estimate
+from shared.report.blocks import Answer, Example, Interval, Notice, Plot, Section, Table
+from shared.report.lint_section import lint_section
+from shared.training.stage_results import read_curves
+
+POLICIES = {
+    BASE: "base, shown examples",
+    SFT: "SFT only",
+    ALIGNED: "SimulPL",
+    "alpha-0": "SimulPL, alpha = 0",
+    "wait-k": "wait-k, tuned",
+}
+PLOTTED = ("SimulPL", "SimulPL, alpha = 0", "SFT only", "wait-k on SFT", "wait-k, tuned", "LSG on SFT")
+
+
+def _read(folders: Mapping[str, Path], stage: str, name: str) -> Any:
+    return json.loads((folders[stage] / name).read_text(encoding="utf-8"))
+
+
+def _row(name: str, estimate: Mapping[str, Any] | None, note: str = "") -> dict[str, Any]:
+    found = estimate or {"value": None}
+    value = found.get("value", found.get("difference"))
+    return {
+        "name": name,
+        "value": value,
+        "low": found.get("low"),
+        "high": found.get("high"),
+        "n": found.get("n"),
+        "note": note,
+    }
+
+
+def label(policy: str) -> str:
+    """How a policy is called in tables."""
+    return POLICIES.get(policy, policy)
+
+
+def headline(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """The rows of the short table: sentences, quality before and after, latency, and the comparisons of curves."""
+    evaluation = _read(folders, "eval", "evaluation.json")
+    counts = evaluation["counts"]
+    sentences = f"{counts['train']} train, {counts['test']} test, {counts['decoded']} decoded"
+    rows: list[dict[str, Any]] = [{"name": "Sentence pairs", "value": sentences, "note": ""}]
+    seeds = [name for name in folders if name.startswith(f"{ALIGNED}/")]
+    if seeds:
+        training = _read(folders, seeds[0], "training.json")
+        told = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+        rows.append({"name": "Preference pairs", "value": str(training["pairs"]), "note": told})
+    for policy, scores in evaluation["offline"].items():
+        rows.append(_row(f"Offline chrF: {label(policy)}", scores["chrF"]))
+        rows.append(_row("  BLEU", scores["BLEU"]))
+    for policy in (SFT, ALIGNED, "model", "champion"):
+        if policy in evaluation["latency"]:
+            figures = evaluation["latency"][policy]["figures"]
+            rows.append(_row(f"LAAL, source units: {label(policy)}", figures["LAAL"], f"at {evaluation['shown']}"))
+    for one in evaluation["comparisons"]:
+        what = f"chrF at low latency: gain on {one['b']}"
+        rows.append(_row(what, one["difference"], one["note"] or _p(one["difference"]["p_value"])))
+    if "preferences" in folders:
+        for name, measure in _read(folders, "preferences", "preferences.json")["measures"].items():
+            difference = measure["difference"]
+            if difference["difference"] is not None:
+                rows.append(_row(f"{name}, change", difference, _p(difference["p_value"])))
+    if "simuleval" in folders:
+        check = _read(folders, "simuleval", "simuleval.json")
+        told = f"{check['same_delays']} of {check['sentences']} sentences with equal words and delays"
+        rows.append({"name": "SimulEval cross-check", "value": told, "note": ""})
+    return rows
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _interval(estimate: Mapping[str, Any] | None) -> Interval | None:
+    if estimate is None:
+        return None
+    value = estimate.get("value", estimate.get("difference"))
+    return None if value is None else Interval(value=value, low=estimate.get("low"), high=estimate.get("high"))
+
+
+def sections(folders: Mapping[str, Path]) -> list[Section]:
+    """The report's sections: curves first, then what they are made of."""
+    evaluation = _read(folders, "eval", "evaluation.json")
+    found = [_curves(evaluation), _quality(evaluation), _latency(evaluation)]
+    if "preferences" in folders:
+        found.append(_preferences(_read(folders, "preferences", "preferences.json")))
+    pairs = [name for name in folders if name.startswith("pairs/")]
+    if pairs:
+        found.append(_pairs(_read(folders, pairs[0], "summary.json")))
+    curves = {name: read_curves(folder) for name, folder in folders.items() if (folder / "curves.jsonl").is_file()}
+    if curves:
+        found.append(_training(curves))
+    if "simuleval" in folders:
+        found.append(_simuleval(_read(folders, "simuleval", "simuleval.json")))
+    found += [_data(folders), _lint(folders)]
+    examples = _read(folders, "eval", "examples.json")
+    if examples:
+        found.append(_examples(examples, evaluation))
+    return found
+
+
+def _estimate(row: Mapping[str, Any]) -> Estimate:
+    return Estimate.from_json(dict(row))
+
+
+def _points(rows: Sequence[Mapping[str, Any]]) -> list[CurvePoint]:
+    return [CurvePoint(one["setting"], _estimate(one["latency"]), _estimate(one["quality"])) for one in rows]
+
+
+def _curves(evaluation: Mapping[str, Any]) -> Section:
+    plots, tables = [], []
+    for metric in ("chrF", "BLEU"):
+        names = [name for name in evaluation["curves"] if name in PLOTTED or len(evaluation["curves"]) <= len(PLOTTED)]
+        shown = {name: _points(evaluation["curves"][name][metric]) for name in names[:6]}
+        plots.append(quality_latency_plot(shown, metric=metric))
+    rows = []
+    for one in evaluation["comparisons"]:
+        seeds = " / ".join(f"{area:.2f}" for _, area in one["seeds"][0]) or None
+        others = " / ".join(f"{area:.2f}" for _, area in one["seeds"][1]) or None
+        at = [_interval(place["difference"]) for place in one["at"]]
+        rows.append(
+            [
+                one["b"],
+                one["area_a"],
+                one["area_b"],
+                _interval(one["difference"]),
+                _p(one["difference"]["p_value"]),
+                *at,
+                *([None] * (3 - len(at))),
+                seeds,
+                others,
+            ]
+        )
+    if rows:
+        tables.append(
+            Table(
+                caption="SimulPL against the others: mean chrF over the lower half of the common latency",
+                columns=[
+                    "against",
+                    "SimulPL",
+                    "other",
+                    "difference",
+                    "p",
+                    "at ¼",
+                    "at ½",
+                    "at ¾",
+                    "SimulPL by seed",
+                    "by seed",
+                ],
+                rows=rows,
+                note=(
+                    "Points joined by straight lines; sentences resampled jointly for both systems and all points, "
+                    "seeds too where there are several. At a quarter, half and three quarters of the common range: "
+                    "difference in chrF at equal LAAL. " + " ".join(one["note"] for one in evaluation["comparisons"])
+                ),
+                digits=2,
+                dense=True,
+            )
+        )
+    points: list[Any] = []
+    for name, by in evaluation["curves"].items():
+        bleu = {one["setting"]: one for one in by["BLEU"]}
+        for one in by["chrF"]:
+            blue = _interval(bleu[one["setting"]]["quality"])
+            points.append([f"{name}, {one['setting']}", _interval(one["latency"]), _interval(one["quality"]), blue])
+    tables.append(
+        Table(caption="All points", columns=["system and setting", "LAAL", "chrF", "BLEU"], rows=points, digits=2)
+    )
+    notices = [
+        Notice(level="warning", text=f"{label(name)}: {count} translations never ended and were cut.")
+        for name, count in evaluation["cut"].items()
+        if count
+    ]
+    signatures = "; ".join(evaluation["signatures"].values())
+    return Section(
+        title="Quality and latency",
+        intro=f"Means over {len(evaluation['seeds'])} training seeds. {signatures}.",
+        notices=notices,
+        tables=tables,
+        plots=plots,
+    )
+
+
+def _quality(evaluation: Mapping[str, Any]) -> Section:
+    rows = [
+        [label(name), _interval(scores["chrF"]), _interval(scores["BLEU"])]
+        for name, scores in evaluation["offline"].items()
+    ]
+    tables = [Table(caption="The whole source read first", columns=["policy", "chrF", "BLEU"], rows=rows, digits=2)]
+    if evaluation["comet"]:
+        scored = [[label(name), _interval(one)] for name, one in evaluation["comet"].items()]
+        tables.append(Table(caption=f"COMET at {evaluation['shown']}", columns=["policy", "COMET"], rows=scored))
+    return Section(title="Offline quality", intro="First training seed.", tables=tables)
+
+
+def _latency(evaluation: Mapping[str, Any]) -> Section:
+    tables, notices = [], []
+    columns = ["AL", "LAAL", "YAAL", "AP", "DAL", "SWF", "EFSW"]
+    rows = []
+    for name, one in evaluation["latency"].items():
+        rows.append([label(name), *[_interval(one["figures"][figure]) for figure in columns]])
+        level = "warning" if one["degenerate"] else "note"
+        notices.append(Notice(level=level, text=f"{label(name)}: {one['verdict']}"))
+    if rows:
+        tables.append(
+            Table(
+                caption=f"At {evaluation['shown']}, first training seed",
+                columns=["policy", *columns],
+                rows=rows,
+                note="AL, LAAL, YAAL and DAL in source units, SWF and EFSW in per cent.",
+                digits=2,
+                dense=True,
+            )
+        )
+    aware = evaluation["computation_aware"]
+    if aware:
+        figures = [
+            [f"{kind} ({unit})", *[_interval(aware[kind]["figures"][figure]) for figure in columns[:5]]]
+            for kind, unit in (("unaware", "source units"), ("aware", "ms"))
+        ]
+        tables.append(
+            Table(
+                caption=(
+                    f"With the time of computing, {aware['rule']}: {aware['sentences']} sentences one by one, "
+                    f"{aware['source_ms_per_unit']:g} ms a source unit"
+                ),
+                columns=["", *columns[:5]],
+                rows=figures,
+                digits=2,
+                dense=True,
+            )
+        )
+    return Section(title="Latency", notices=notices, tables=tables)
+
+
+def _preferences(found: Mapping[str, Any]) -> Section:
+    rows, missing = [], []
+    for name, one in found["measures"].items():
+        if one["difference"]["difference"] is None:
+            missing.append(f"{name}: {one['reason']}")
+            continue
+        better = {True: "higher", False: "lower"}[one["higher_is_better"]]
+        difference = one["difference"]
+        rows.append(
+            [
+                name,
+                _interval(one["before"]),
+                _interval(one["after"]),
+                _interval(difference),
+                _p(difference["p_value"]),
+                better,
+            ]
+        )
+    definitions = [[name, one["definition"]] for name, one in found["measures"].items()]
+    return Section(
+        title="The five preferences, before and after",
+        intro=(
+            f"SFT only and SimulPL at {found['shown']}, {found['sentences']} held-out sentences, first training seed; "
+            "paired differences."
+        ),
+        notices=[Notice(level="note", text=one) for one in missing],
+        tables=[
+            Table(
+                caption="Measured preferences",
+                columns=["measure", "before", "after", "change", "p", "better"],
+                rows=rows,
+                digits=3,
+            ),
+            Table(caption="Definitions", columns=["measure", "what it is"], rows=definitions),
+        ],
+    )
+
+
+def _pairs(summary: Mapping[str, Any]) -> Section:
+    rows = [[name, one.get("chosen"), one.get("rejected")] for name, one in (summary.get("measures") or {}).items()]
+    tables = []
+    if rows:
+        tables.append(
+            Table(caption="Means of the measures", columns=["measure", "chosen", "rejected"], rows=rows, digits=3)
+        )
+    counts = [[name.replace("_", " "), value] for name, value in (summary.get("counts") or {}).items()]
+    if counts:
+        tables.append(Table(caption="How pairs came about", columns=["", "number"], rows=counts))
+    return Section(title="Preference pairs", intro=f"Mode: {summary.get('mode', 'given')}. First seed.", tables=tables)
+
+
+def _training(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Section:
+    from shared.report.plots import Series, line_curves
+
+    plots = []
+    for prefix, metric, title in (
+        ("sft/", "loss", "MSFT loss"),
+        (f"{ALIGNED}/", "loss", "SimulDPO loss"),
+        (f"{ALIGNED}/", "rewards/margins", "Implicit reward margin of training pairs"),
+        (f"{ALIGNED}/", "latency/expected", "Expected latency of the chosen translations, share of the source"),
+    ):
+        series = []
+        for name, rows in curves.items():
+            values = [row.get(metric) for row in rows]
+            if name.startswith(prefix) and any(value is not None for value in values):
+                series.append(
+                    Series(name.partition("/")[2].replace("-", " "), [row["step"] for row in rows], values, metric)
+                )
+        if series:
+            plots.append(
+                Plot(title=title, svg=line_curves(series, "step", metric), alt=f"{title} by step, one line a seed.")
+            )
+    return Section(title="Training", plots=plots)
+
+
+def _simuleval(check: Mapping[str, Any]) -> Section:
+    rows = [[name, one["simuleval"], one["ours"]] for name, one in check["figures"].items()]
+    same = check["same_delays"] == check["same_words"] == check["sentences"]
+    text = (
+        f"SimulEval {check['version']} decoded {check['sentences']} sentences under {check['rule']}: "
+        f"{check['same_words']} have the words of the batch decoder, and {check['same_delays']} of those its delays."
+    )
+    return Section(
+        title="SimulEval",
+        notices=[Notice(level="good" if same else "note", text=text)],
+        tables=[
+            Table(
+                caption="SimulEval's scores of its own log, and ours of the same",
+                columns=["figure", "SimulEval", "valign"],
+                rows=rows,
+                digits=4,
+            )
+        ],
+    )
+
+
+def _data(folders: Mapping[str, Path]) -> Section:
+    summary = _read(folders, "data", "summary.json")
+    rows = [[name, split["pairs"]] for name, split in summary["splits"].items() if split["pairs"]]
+    tables = [Table(caption="Splits (no text stands in two)", columns=["split", "pairs"], rows=rows)]
+    dropped = summary.get("dropped") or {}
+    if dropped:
+        tables.append(
+            Table(caption="Rows left out", columns=["reason", "rows"], rows=[[why, n] for why, n in dropped.items()])
+        )
+    licence = summary.get("licence") or "not stated"
+    masked = summary["masking"]
+    names = f"names in {', '.join(masked['names'])}" if masked["names"] else "no names"
+    intro = (
+        f"Read as {summary['form']}. Licence: {licence}. Masked before storage: patterns in "
+        f"{', '.join(masked['patterns']) or 'no language'}, {names}."
+    )
+    notices = [Notice(level="warning", text=one["text"]) for one in summary["findings"]]
+    return Section(title="Data", intro=intro, notices=notices, tables=tables)
+
+
+def _lint(folders: Mapping[str, Path]) -> Section:
+    masked = _read(folders, "data", "summary.json").get("deidentified")
+    parts = {part: _read(folders, "lint", f"{part}.json") for part in ("source", "splits")}
+    return lint_section(parts, masked)
+
+
+def _examples(examples: Sequence[Mapping[str, Any]], evaluation: Mapping[str, Any]) -> Section:
+    shown, plots = [], []
+    for number, one in enumerate(examples, 1):
+        systems = {label(name): found for name, found in one["systems"].items()}
+        shown.append(
+            Example(
+                prompt=" ".join(one["source"]),
+                answers=[Answer(label="reference", text=one["reference"])]
+                + [
+                    Answer(
+                        label=name, text=found["text"], facts={"delays": ", ".join(f"{d:g}" for d in found["delays"])}
+                    )
+                    for name, found in systems.items()
+                ],
+            )
+        )
+        written = {name: found for name, found in systems.items() if found["delays"]}
+        if written:
+            plot = staircase_plot(
+                {name: found["delays"] for name, found in list(written.items())[:6]},
+                one["source"],
+                {name: found["units"] for name, found in list(written.items())[:6]},
+            )
+            plots.append(plot.model_copy(update={"title": f"Example {number}: reading and writing"}))
+    return Section(
+        title="Examples",
+        intro=(
+            f"At {evaluation['shown']}. The first held-out sentences in an order fixed by their text; none was picked."
+        ),
+        examples=shown,
+        plots=plots,
+    )
