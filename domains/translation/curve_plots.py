@@ -32,13 +32,13 @@ def quality_latency_plot(
     Raises:
         ValueError: more systems than can be told apart.
     """
-    from shared.report.plots import _DASHES, SERIES, _axes, _legend
+    from shared.report.plots import DASHES, SERIES, plot_axes, plot_legend
 
     single = {name: [point] for name, point in (marks or {}).items()}
     systems = {**curves, **single}
     if len(systems) > MOST_SYSTEMS:
         raise ValueError(f"{len(systems)} systems in one plot; {MOST_SYSTEMS} can be told apart")
-    with _axes(300) as (axes, finished):
+    with plot_axes(300) as (axes, finished):
         for place, (name, points) in enumerate(systems.items()):
             colour = SERIES[place]
             ordered = sorted(points, key=lambda one: one.latency.value)
@@ -53,7 +53,7 @@ def quality_latency_plot(
                 [one.latency.value for one in ordered],
                 [one.quality.value for one in ordered],
                 color=colour,
-                linestyle="none" if name in single else _DASHES[place],
+                linestyle="none" if name in single else DASHES[place],
                 marker="D" if name in single else "o",
                 markersize=5 if name in single else 3.6,
                 label=name,
@@ -62,7 +62,7 @@ def quality_latency_plot(
         axes.set_ylabel(metric)
         axes.locator_params(nbins=6)
         if systems:
-            _legend(axes, columns=2 if max(map(len, systems)) <= 20 else 1)
+            plot_legend(axes, columns=2 if max(map(len, systems)) <= 20 else 1)
     told = "; ".join(f"{name}: {', '.join(map(_told, points))}" for name, points in systems.items())
     return Plot(
         title=f"{metric} against {lag}",
@@ -92,7 +92,7 @@ def staircase_plot(
     Raises:
         ValueError: more systems than can be told apart, or a path that is not as long as what was written.
     """
-    from shared.report.plots import _DASHES, _MUTED, SERIES, _axes, _legend
+    from shared.report.plots import DASHES, MUTED, SERIES, plot_axes, plot_legend
 
     if len(paths) > MOST_SYSTEMS:
         raise ValueError(f"{len(paths)} systems in one plot; {MOST_SYSTEMS} can be told apart")
@@ -102,8 +102,8 @@ def staircase_plot(
     tallest = max((len(path) for path in paths.values()), default=0)
     one_target = next(iter(target_units.values())) if len(set(map(tuple, target_units.values()))) == 1 else ()
     named_source, named_target = _fit(source_units), _fit(one_target)
-    with _axes(250 + (40 if named_source else 0)) as (axes, finished):
-        axes.plot([0, len(source_units)], [0, tallest], color=_MUTED, linewidth=1.0, linestyle=(0, (2, 2)))
+    with plot_axes(250 + (40 if named_source else 0)) as (axes, finished):
+        axes.plot([0, len(source_units)], [0, tallest], color=MUTED, linewidth=1.0, linestyle=(0, (2, 2)))
         # Steps of several systems would hide each other where they meet.
         apart = 0.06 * max(len(source_units), 1) / 20
         for place, (name, path) in enumerate(paths.items()):
@@ -113,7 +113,7 @@ def staircase_plot(
                 [one + shift for one in x],
                 [one - shift * max(tallest, 1) / max(len(source_units), 1) for one in y],
                 color=SERIES[place],
-                linestyle=_DASHES[place],
+                linestyle=DASHES[place],
                 label=name,
             )
         # A little room, so that the first and the last step are seen whole.
@@ -124,15 +124,15 @@ def staircase_plot(
         if named_source:
             axes.set_xticks(range(len(source_units) + 1), [""] * (len(source_units) + 1))
             middles = [place + 0.5 for place in range(len(source_units))]
-            axes.set_xticks(middles, source_units, minor=True, rotation=60, ha="right", color=_MUTED)
+            axes.set_xticks(middles, source_units, minor=True, rotation=60, ha="right", color=MUTED)
         if named_target:
             axes.set_yticks(range(len(one_target) + 1), [""] * (len(one_target) + 1))
-            axes.set_yticks([place + 0.5 for place in range(len(one_target))], one_target, minor=True, color=_MUTED)
+            axes.set_yticks([place + 0.5 for place in range(len(one_target))], one_target, minor=True, color=MUTED)
         axes.tick_params(which="minor", length=0, labelsize=11.5)
         axes.set_xlabel("source units read")
         axes.set_ylabel("target units written")
         if len(paths) > 1:
-            _legend(axes, columns=2 if max(map(len, paths)) <= 20 else 1)
+            plot_legend(axes, columns=2 if max(map(len, paths)) <= 20 else 1)
     texts = {} if named_source else {"Source": source_units}
     texts |= {} if named_target else ({"Target": one_target} if one_target else dict(target_units))
     numbered = [f"{name}: {_numbered(units)}" for name, units in texts.items()]

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 WIDTH = 400  # CSS pixels: two stand side by side on a desk, one fills a phone with its text still readable
 
 # Marker colour -> (CSS variable, fallback where the SVG stands alone).
-_INK, _MUTED, _RULE = "#010101", "#020202", "#030303"
+_INK, MUTED, _RULE = "#010101", "#020202", "#030303"
 SERIES = ("#0a0001", "#0a0002", "#0a0003", "#0a0004", "#0a0005", "#0a0006")
-_DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)), (0, (3, 1)), (0, (9, 3)))
+DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)), (0, (3, 1)), (0, (9, 3)))
 _VARIABLES = {
     _INK: "var(--ink, #1b1f24)",
-    _MUTED: "var(--muted, #59636e)",
+    MUTED: "var(--muted, #59636e)",
     _RULE: "var(--rule, #d5d9de)",
     SERIES[0]: "var(--series-1, #1d5fa6)",
     SERIES[1]: "var(--series-2, #b34700)",
@@ -53,7 +53,7 @@ class Series:
 
 
 @contextmanager
-def _axes(height: float) -> "Iterator[tuple[Axes, list[str]]]":
+def plot_axes(height: float) -> "Iterator[tuple[Axes, list[str]]]":
     """Axes of `WIDTH` x `height` CSS pixels; what is appended to the list is the finished SVG."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -66,7 +66,7 @@ def _axes(height: float) -> "Iterator[tuple[Axes, list[str]]]":
         "font.size": 12.0,
         "text.parse_math": False,
         "text.color": _INK,
-        "axes.edgecolor": _MUTED,
+        "axes.edgecolor": MUTED,
         "axes.labelcolor": _INK,
         "axes.linewidth": 0.8,
         "axes.spines.top": False,
@@ -77,10 +77,10 @@ def _axes(height: float) -> "Iterator[tuple[Axes, list[str]]]":
         "axes.xmargin": 0.02,
         "grid.color": _RULE,
         "grid.linewidth": 0.8,
-        "xtick.color": _MUTED,
-        "ytick.color": _MUTED,
-        "xtick.labelcolor": _MUTED,
-        "ytick.labelcolor": _MUTED,
+        "xtick.color": MUTED,
+        "ytick.color": MUTED,
+        "xtick.labelcolor": MUTED,
+        "ytick.labelcolor": MUTED,
         "xtick.labelsize": 11.5,
         "ytick.labelsize": 11.5,
         "legend.frameon": False,
@@ -129,7 +129,7 @@ def _for_page(svg: str) -> str:
     return tag + svg[opening.end() :].strip()
 
 
-def _legend(axes: "Axes", columns: int) -> None:
+def plot_legend(axes: "Axes", columns: int) -> None:
     axes.figure.legend(  # type: ignore[union-attr]
         *axes.get_legend_handles_labels(), loc="outside upper left", ncols=columns, handlelength=2.2, columnspacing=1.4
     )
@@ -154,13 +154,13 @@ def line_curves(
     """
     groups = list(dict.fromkeys(s.group or s.label for s in series))
     seen: dict[str, int] = {}
-    with _axes(height) as (axes, finished):
+    with plot_axes(height) as (axes, finished):
         for curve in series:
             group = curve.group or curve.label
             nth = seen.setdefault(group, 0)
             seen[group] += 1
             colour = groups.index(group)
-            dashes = _DASHES[(nth if curve.group else colour) % len(_DASHES)]
+            dashes = DASHES[(nth if curve.group else colour) % len(DASHES)]
             values = [float("nan") if v is None else v for v in curve.y]
             axes.plot(
                 curve.x,
@@ -172,13 +172,13 @@ def line_curves(
                 markersize=3.2,
             )
         if reference is not None:
-            axes.axhline(reference, color=_MUTED, linewidth=1.0, linestyle=(0, (2, 2)))
+            axes.axhline(reference, color=MUTED, linewidth=1.0, linestyle=(0, (2, 2)))
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.locator_params(nbins=6)
         if len(series) > 1:
             widest = max(len(s.label) for s in series)
-            _legend(axes, columns=3 if widest <= 9 else 2 if widest <= 20 else 1)
+            plot_legend(axes, columns=3 if widest <= 9 else 2 if widest <= 20 else 1)
     return finished[0]
 
 
@@ -193,14 +193,14 @@ def interval_forest(
         reference: a vertical line to compare with (chance, no difference).
         digits: decimals of the figures.
     """
-    with _axes(height=56 + 46 * max(len(rows), 1)) as (axes, finished):
+    with plot_axes(height=56 + 46 * max(len(rows), 1)) as (axes, finished):
         ends = [e for _, i in rows for e in (i.value, i.low, i.high) if e is not None]
         ends += [reference] if reference is not None else []
         low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
         margin = (high - low or 1.0) * 0.06
         axes.set_xlim(low - margin, high + margin)
         if reference is not None:
-            axes.axvline(reference, color=_MUTED, linewidth=1.0, linestyle=(0, (3, 2)))
+            axes.axvline(reference, color=MUTED, linewidth=1.0, linestyle=(0, (3, 2)))
         for row, (label, estimate) in enumerate(rows):
             if estimate.low is not None and estimate.high is not None:
                 axes.plot([estimate.low, estimate.high], [row, row], color=SERIES[0], linewidth=2.2)
@@ -211,7 +211,7 @@ def interval_forest(
                 shown += f"  [{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
             across = axes.get_yaxis_transform()
             axes.text(0.0, row - 0.26, label, transform=across, ha="left", va="bottom")
-            axes.text(1.0, row - 0.26, shown, transform=across, ha="right", va="bottom", color=_MUTED)
+            axes.text(1.0, row - 0.26, shown, transform=across, ha="right", va="bottom", color=MUTED)
         axes.set_ylim(max(len(rows), 1) - 0.6, -0.95)
         axes.yaxis.set_visible(False)
         axes.spines["left"].set_visible(False)
@@ -229,8 +229,8 @@ def reliability_diagram(bins: Sequence[tuple[float, Interval, int]]) -> str:
     """
     kept = [(p, share, share.value, n) for p, share, n in bins if n and share.value is not None]
     largest = max((n for *_, n in kept), default=1)
-    with _axes(height=340) as (axes, finished):
-        axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=1.0, linestyle=(0, (3, 2)))
+    with plot_axes(height=340) as (axes, finished):
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.0, linestyle=(0, (3, 2)))
         for predicted, share, value, count in kept:
             if share.low is not None and share.high is not None:
                 axes.plot([predicted, predicted], [share.low, share.high], color=SERIES[0], linewidth=1.4)
@@ -287,15 +287,13 @@ def counted_histogram(
         zone: (low, high) of a range to be shaded.
         height: in CSS pixels.
     """
-    with _axes(height) as (axes, finished):
+    with plot_axes(height) as (axes, finished):
         if zone is not None:
-            axes.axvspan(*zone, color=_MUTED, alpha=0.16, linewidth=0)
+            axes.axvspan(*zone, color=MUTED, alpha=0.16, linewidth=0)
         for index, (label, (counts, edges)) in enumerate(groups.items()):
             colour = SERIES[index % len(SERIES)]
             axes.stairs(counts, edges, fill=True, color=colour, alpha=0.18)
-            axes.stairs(
-                counts, edges, color=colour, linewidth=1.6, linestyle=_DASHES[index % len(_DASHES)], label=label
-            )
+            axes.stairs(counts, edges, color=colour, linewidth=1.6, linestyle=DASHES[index % len(DASHES)], label=label)
         left, right = axes.get_xlim()
         for place, label in marks:
             axes.axvline(place, color=_INK, linewidth=1.2, linestyle=(0, (3, 2)))
@@ -308,7 +306,7 @@ def counted_histogram(
                 textcoords="offset points",
                 ha="right" if beyond_middle else "left",
                 va="bottom",
-                color=_MUTED,
+                color=MUTED,
             )
         axes.set_ylim(bottom=0)
         axes.set_xlabel(x_label)
@@ -316,7 +314,7 @@ def counted_histogram(
         axes.grid(axis="x", visible=False)
         axes.locator_params(nbins=6)
         if len(groups) > 1:
-            _legend(axes, columns=2)
+            plot_legend(axes, columns=2)
     return finished[0]
 
 
@@ -337,7 +335,7 @@ def bar_chart(
         unit: written behind every figure.
         reference: a vertical line to compare with (a threshold).
     """
-    with _axes(height=54 + 46 * max(len(rows), 1)) as (axes, finished):
+    with plot_axes(height=54 + 46 * max(len(rows), 1)) as (axes, finished):
         for row, (label, bar) in enumerate(rows):
             value = (bar.value if isinstance(bar, Interval) else bar) or 0.0
             axes.barh([row], [value], height=0.34, color=SERIES[0])
@@ -346,7 +344,7 @@ def bar_chart(
             across = axes.get_yaxis_transform()
             shown = number(bar.value if isinstance(bar, Interval) else bar, digits)
             axes.text(0.0, row - 0.24, label, transform=across, ha="left", va="bottom")
-            axes.text(1.0, row - 0.24, shown + unit, transform=across, ha="right", va="bottom", color=_MUTED)
+            axes.text(1.0, row - 0.24, shown + unit, transform=across, ha="right", va="bottom", color=MUTED)
         if reference is not None:
             axes.axvline(reference, color=_INK, linewidth=1.2, linestyle=(0, (3, 2)))
         axes.set_ylim(max(len(rows), 1) - 0.6, -0.85)
