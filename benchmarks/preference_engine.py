@@ -90,7 +90,7 @@ def _untruncated(path: Path, model: str, count: int) -> list[list[list[int]]]:
     from shared.models import load_tokenizer, resolve
     from shared.prompts import PromptFormat, tokenize_pair
 
-    tally = RowTally(path.name)
+    tally = RowTally(0.05, 0.05)
     rows = list(iter_rows(path, tally))
     counsel = adapter_for(rows[0].values) == "counsel-chat"
     records = list(counsel_chat(rows, tally, 1.0) if counsel else preferences(rows, tally))

@@ -74,6 +74,10 @@ def headline(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
         if together and "gain" in together:
             rows.append(_row(f"  gain over {len(evaluation['seeds'])} seeds", together["gain"]))
     for name in others[:1]:
+        rewarded = evaluation["ranking"]["over_seeds"].get("reward_accuracy")
+        found = rewarded["estimate"] if rewarded else models[name]["reward_accuracy"]
+        told = f"{len(evaluation['seeds'])} seeds" if rewarded else label(name)
+        rows.append(_row(NAMES["reward_accuracy"], found, f"{told}; chance is .5"))
         wins = evaluation["win_rate"][name]
         note = "" if wins["evidence"] else "no evidence: judge not better than chance"
         rows.append(_row("Win rate against base", wins["win_rate"], note))

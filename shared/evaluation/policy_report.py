@@ -49,7 +49,11 @@ def ranking_section(
     groups = [one.group_id for one in records]
     outcomes = {name: pair_outcomes_of(logps, base, beta) for name, logps in {"base": base, **policies}.items()}
     models = {
-        name: {metric: bootstrap_mean(values, groups).to_json() for metric, values in found.items()}
+        name: {
+            metric: bootstrap_mean(values, groups).to_json()
+            for metric, values in found.items()
+            if name != "base" or not metric.startswith("reward_")  # the base has no reward against itself
+        }
         for name, found in outcomes.items()
     }
     differences = {}
