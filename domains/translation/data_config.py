@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domains.translation.settings import SimulFormat
 from domains.translation.units import Unit, unit_of
 from shared.data.preparing import NearDuplicates
 from shared.deidentify.config import DeidentifyConfig
@@ -174,6 +175,17 @@ class PairLanguages(BaseModel):
     target: str
     source_unit: Unit
     target_unit: Unit
+
+    def bare_format(self) -> SimulFormat:
+        """Languages and units without the texts of a prompt, for what looks at sentences and not at a model's rows."""
+        return SimulFormat(
+            source_language=self.source,
+            target_language=self.target,
+            source_unit=self.source_unit,
+            target_unit=self.target_unit,
+            before=" ",
+            marker=" ",
+        )
 
 
 def primary(language: str) -> str:

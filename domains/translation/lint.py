@@ -12,7 +12,6 @@ from domains.translation.pair_checks import CHECKS, lint_pairs
 from domains.translation.pair_files import read_pairs
 from domains.translation.preferences import measure, usual_text
 from domains.translation.records import SentencePair
-from domains.translation.settings import SimulFormat
 from domains.translation.text_findings import TextFindings
 from domains.translation.units import split_units
 from shared.data.rows import RowTally
@@ -98,14 +97,7 @@ def _linted(
 def _measured(splits: dict[str, list[SentencePair]], data: TranslationDataConfig) -> dict[str, list[SentencePair]]:
     """Pairs with a rejected rendering with the measured preferences of both sides, latency left out (no path)."""
     languages = data.languages()
-    format = SimulFormat(
-        source_language=languages.source,
-        target_language=languages.target,
-        source_unit=languages.source_unit,
-        target_unit=languages.target_unit,
-        before=" ",
-        marker=" ",
-    )
+    format = languages.bare_format()
     compared = [pair for pairs in splits.values() for pair in pairs if pair.rejected_text is not None]
     if not compared:
         return {}

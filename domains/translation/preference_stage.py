@@ -10,7 +10,6 @@ from domains.translation.decode_stage import test_pairs
 from domains.translation.decoded_policies import DecodedPolicy, DecodedRule
 from domains.translation.pair_files import read_pairs
 from domains.translation.preferences import MEASURES, measure, usual_text
-from domains.translation.settings import SimulFormat
 from domains.translation.units import split_units
 from shared.durable import write_json
 from shared.evaluation.intervals import bootstrap_mean
@@ -72,14 +71,7 @@ def measure_preferences(context: StageContext) -> dict[str, float]:
 
 def _rows(decoded: DecodedRule, context: StageContext, languages: PairLanguages) -> list[dict[str, float]]:
     """Measures of each translation, quality among them."""
-    format = SimulFormat(
-        source_language=languages.source,
-        target_language=languages.target,
-        source_unit=languages.source_unit,
-        target_unit=languages.target_unit,
-        before=" ",
-        marker=" ",
-    )
+    format = languages.bare_format()
     known = read_pairs(context.inputs["data"] / "train.arrow")
     sources = [one.source or "" for one in decoded.sentences]
     texts = [one.prediction for one in decoded.sentences]
