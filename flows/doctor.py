@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from packaging.requirements import Requirement
+
 from shared.errors import ValignError
 
 State = Literal["ok", "warning", "problem"]
@@ -67,17 +69,15 @@ def constraints(file: Path) -> dict[str, str]:
 
 def _packages() -> Iterator[Check]:
     pinned = constraints(CONSTRAINTS / "constraints-cpu.txt")
-    wanted = [one.split(";")[0] for one in importlib.metadata.requires("valign") or () if "extra ==" not in one]
+    named = (Requirement(one) for one in importlib.metadata.requires("valign") or ())
+    wanted = [one for one in named if one.marker is None or one.marker.evaluate({"extra": ""})]
     for requirement in wanted:
-        name = requirement.split("[")[0]
-        for sign in "<>=!~ ":
-            name = name.split(sign)[0]
+        name = requirement.name
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            yield Check(
-                name, "problem", "not installed", f"pip install -c infra/constraints-cpu.txt '{requirement.strip()}'"
-            )
+            asked = f"{name}{requirement.specifier}"
+            yield Check(name, "problem", "not installed", f"pip install -c infra/constraints-cpu.txt '{asked}'")
             continue
         tested = pinned.get(name.lower().replace("_", "-"))
         if tested and version.split("+")[0] != tested:

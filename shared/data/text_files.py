@@ -14,6 +14,8 @@ from shared.errors import DataError
 
 LONGEST_LINE = 64 * 1024 * 1024
 LONE_RETURN = re.compile(r"(?<=\r)(?!\n)")
+QUOTED = re.compile(r'"[^"]*"')
+HEADER_ROW = re.compile(r"[^\r\n]*")  # where returns alone end lines, the first line read is the whole file
 SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -72,8 +74,9 @@ def csv_rows(path: Path, name: str, tally: RowTally, tabs: bool = False) -> Iter
     lines = text_lines(path, name)
     first = next(lines, "")
     delimiter = "\t" if tabs else ","
-    if delimiter not in first:
-        delimiter = next((one for one in ",;\t" if one in first), delimiter)
+    header_row = HEADER_ROW.match(QUOTED.sub("", first))
+    if header_row and delimiter not in header_row[0]:
+        delimiter = next((one for one in ",;\t" if one in header_row[0]), delimiter)
     reader = csv.reader(_csv_lines(first, lines), delimiter=delimiter, strict=True)
     try:
         header = [column.strip() for column in next(reader, [])]

@@ -189,6 +189,7 @@ def test_files_made_of_pieces(name: str, pieces: list[bytes], header: bytes) -> 
     mark=st.booleans(),
     delimiter=st.sampled_from([",", ";", "\t"]),
 )
+@example(cells=["", ","], end="\r", mark=False, delimiter=";")
 def test_what_csv_writes_is_read_whatever_the_texts(cells: list[str], end: str, mark: bool, delimiter: str) -> None:
     row = {"prompt": f"q{cells[0]}", "chosen": f"a{cells[1]}", "rejected": "b"}
     with TemporaryDirectory() as folder:
