@@ -3,7 +3,7 @@
 import json
 
 from domains.translation.data_config import PairLanguages
-from domains.translation.decode_stage import test_pairs
+from domains.translation.decode_stage import held_out_pairs
 from domains.translation.pair_files import read_pairs
 from domains.translation.settings import language_name
 from shared.digest import json_digest
@@ -34,7 +34,7 @@ def translate_with_base(context: StageContext) -> dict[str, float]:
     """
     config = context.config
     languages = PairLanguages.model_validate(config["languages"])
-    pairs = test_pairs(context.inputs["data"], config["sentences"])
+    pairs = held_out_pairs(context.inputs["data"], config["sentences"])
     examples = _examples(context, int(config["shots"]))
     source, target = language_name(languages.source), language_name(languages.target)
     format = PromptFormat(style="plain", user_prefix=f"{source}: ", assistant_prefix=f"{target}:", separator="\n")

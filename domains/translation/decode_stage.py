@@ -22,7 +22,7 @@ from shared.stages import StageContext
 LOGS, TRACES, FACTS = "logs", "traces.jsonl", "decoding.json"
 
 
-def test_pairs(folder: Path, most: int | None) -> list[SentencePair]:
+def held_out_pairs(folder: Path, most: int | None) -> list[SentencePair]:
     """The test sentences, at most `most`, in an order that depends on the sources' text alone.
 
     Raises:
@@ -56,7 +56,7 @@ def decode_policy(context: StageContext) -> dict[str, float]:
     languages = PairLanguages.model_validate(config["languages"])
     decoding = DecodingConfig.model_validate(config["decoding"])
     folder = context.inputs["policy"] / "model" if "policy" in context.inputs else context.files["policy"]
-    pairs = test_pairs(context.inputs["data"], config["sentences"])
+    pairs = held_out_pairs(context.inputs["data"], config["sentences"])
     choice = pick_device(config["precision"])
     policy = load_policy(context.models["base"], folder, merge=True).to(choice.device)
     tokenizer = load_tokenizer(folder if (folder / "tokenizer_config.json").is_file() else context.models["base"])

@@ -10,7 +10,7 @@ import numpy as np
 from domains.translation.curve_comparison import CurveComparison, compare_curves
 from domains.translation.curves import CurvePoint, System, curve
 from domains.translation.data_config import PairLanguages
-from domains.translation.decode_stage import LOGS, test_pairs
+from domains.translation.decode_stage import LOGS, held_out_pairs
 from domains.translation.decoded_policies import DecodedPolicy, DecodedRule, decoded_rule, offline_of, system_of
 from domains.translation.latency.delays import Delays
 from domains.translation.latency.logs import LoggedSentence, read_log
@@ -92,7 +92,7 @@ def _policies(context: StageContext, languages: PairLanguages) -> dict[str, dict
 
 def _base(context: StageContext, languages: PairLanguages) -> DecodedRule:
     rows = json.loads((context.inputs["base"] / "translations.json").read_text(encoding="utf-8"))
-    pairs = test_pairs(context.inputs["data"], context.config["sentences"])
+    pairs = held_out_pairs(context.inputs["data"], context.config["sentences"])
     if [row["id"] for row in rows] != [one.id for one in pairs]:
         raise ValueError("the base's translations are of other sentences")
     sentences = []

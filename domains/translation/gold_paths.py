@@ -13,6 +13,7 @@ from shared.training.trees import cut_by_tokens
 
 if TYPE_CHECKING:
     from domains.translation.alignment.align import Method
+    from domains.translation.alignment.states import StateAligner
     from domains.translation.policy import SimulPolicy
     from domains.translation.tokens import SourceTokens, TargetTokens
 
@@ -39,13 +40,16 @@ def path_of_links(links: Iterable[tuple[int, int]], source_units: int, target_un
     return tuple(accumulate(needed, max))
 
 
-def with_aligned_paths(pairs: Sequence[SentencePair], format: SimulFormat, method: "Method") -> list[SentencePair]:
+def with_aligned_paths(
+    pairs: Sequence[SentencePair], format: SimulFormat, method: "Method", states: "StateAligner | None" = None
+) -> list[SentencePair]:
     """Pairs with a path; those that have none get that of a word alignment over all pairs.
 
     Args:
         pairs: the pairs, empty ones allowed.
         format: whose units are aligned.
-        method: a statistical method of `domains.translation.alignment.align`.
+        method: of `domains.translation.alignment.align`.
+        states: the aligner of the method ``states``.
     """
     from domains.translation.alignment.align import align
 
@@ -58,6 +62,7 @@ def with_aligned_paths(pairs: Sequence[SentencePair], format: SimulFormat, metho
         [sources[number] for number in full],
         [targets[number] for number in full],
         method,
+        states=states,
         source_unit=format.source_unit,
         target_unit=format.target_unit,
     )

@@ -57,14 +57,19 @@ class _Places:
         share: what each branch's losses are multiplied by: 1 / paths of its sentence, times its weight; [B].
         whole: the branch of the same sentence that has the whole source, [B]; itself where it has none.
         is_whole: whether it is that branch, [B].
-        on_path: whether its decisions are learned from the pair's own path, [B].
+        guided: whether its decisions are learned from the pair's own path, [B].
+        needed: source units that each segment waits for on that path, the branches' one after the other; of a branch
+            without one, 0.
+        first_needed: where a branch's own begin, [B].
     """
 
     sentence: Tensor
     share: Tensor
     whole: Tensor
     is_whole: Tensor
-    on_path: Tensor
+    guided: Tensor
+    needed: Tensor
+    first_needed: Tensor
 
 
 class MsftTrainer(PolicyStepTrainer):
@@ -96,7 +101,7 @@ class MsftTrainer(PolicyStepTrainer):
         streams = [stream for example in examples for stream in example.streams]
         packed = pack_streams(streams, model.format.target_position)
         terms = model.terms(packed, uniform=config.label_smoothing > 0)
-        places = _places(examples, terms.logps, config.policy == "simul")
+        places = _places(examples, terms.logps, config)
         if config.policy == "simul":
             return self._simul(terms, places, len(examples))
         owner = terms.packed.owner
@@ -132,15 +137,16 @@ class MsftTrainer(PolicyStepTrainer):
             None if uniform is None else (uniform[tokens], uniform[same]),
             smoothing,
         )
-        on_path = places.on_path[packed.state_branch]
-        of_prefixes = writes & ~places.is_whole[packed.state_branch] & ~on_path
+        guided = places.guided[packed.state_branch]
+        of_prefixes = writes & ~places.is_whole[packed.state_branch] & ~guided
         odds = terms.write_logits[of_prefixes]
         confidence = confidence_losses(odds, decided[of_prefixes])
         losses = losses + _per_sentence(prefix, branch, places, sentences)
         of_states = _per_sentence(confidence, packed.state_branch[of_prefixes], places, sentences)
         chosen = decided[of_prefixes]
-        of_decisions = _decision_losses(terms.write_logits, decided, writes)[on_path]
-        of_paths = _per_sentence(of_decisions, packed.state_branch[on_path], places, sentences)
+        needed = places.needed[places.first_needed[packed.state_branch] + packed.state_segment]
+        of_decisions = _decision_losses(terms.write_logits, decided, packed.state_read >= needed)[guided]
+        of_paths = _per_sentence(of_decisions, packed.state_branch[guided], places, sentences)
         losses = losses + config.confidence_weight * of_states + config.path_weight * of_paths
         return losses, {
             "nll_full": -terms.logps.detach()[of_whole],
@@ -149,7 +155,7 @@ class MsftTrainer(PolicyStepTrainer):
             "loss_prefix": prefix.detach(),
             "loss_confidence": confidence.detach()[chosen],
             "confidence": odds.detach()[chosen].sigmoid(),
-            "nll_decision": of_decisions.detach()[decided[on_path]],
+            "nll_decision": of_decisions.detach()[decided[guided]],
         }
 
 
@@ -176,23 +182,28 @@ def _decision_losses(odds: Tensor, decided: Tensor, writes: Tensor) -> Tensor:
     return -logsigmoid(odds.where(writes, -odds)).where(decided, odds.new_zeros(()))
 
 
-def _places(examples: Sequence[DrawnSentence], like: Tensor, simul: bool) -> _Places:
+def _places(examples: Sequence[DrawnSentence], like: Tensor, config: MsftConfig) -> _Places:
+    simul = config.policy == "simul"
     sentence: list[int] = []
     share: list[float] = []
     whole: list[int] = []
-    on_path = [
-        simul and branch.probes == "path" for one in examples for stream in one.streams for branch in stream.branches
-    ]
+    guided: list[bool] = []
+    needed: list[int] = []
+    first_needed: list[int] = []
     for number, example in enumerate(examples):
-        first, weight = len(sentence), example.example.weight
+        first, weight, gold = len(sentence), example.example.weight, example.example.gold
         count = sum(len(stream.branches) for stream in example.streams)
         sentence += [number] * count
+        first_needed += [len(needed)] * count
+        needed += gold or [0] * example.example.target.segments
         if simul:
             share += [weight] + [weight / (count - 1)] * (count - 1)
             whole += [first] * count
+            guided += [False] + [gold is not None and config.path_weight > 0] * (count - 1)
         else:
             share += [weight / count] * count
             whole += range(first, first + count)
+            guided += [False] * count
     of_branches = torch.tensor(whole, device=like.device)
     own = torch.arange(len(whole), device=like.device)
     return _Places(
@@ -200,7 +211,9 @@ def _places(examples: Sequence[DrawnSentence], like: Tensor, simul: bool) -> _Pl
         like.new_tensor(share),
         of_branches,
         of_branches == own,
-        torch.tensor(on_path, device=like.device),
+        torch.tensor(guided, device=like.device),
+        torch.tensor(needed, device=like.device),
+        torch.tensor(first_needed, device=like.device),
     )
 
 

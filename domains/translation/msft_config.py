@@ -40,8 +40,9 @@ class MsftConfig(OptimisationConfig):
         wait_k: k of the kind ``wait-k``; null draws it for every path, uniform in 1 .. |x| (multi-path wait-k,
             arXiv:2005.08595).
         confidence_weight: lambda, weight of the confidence's own loss.
-        path_weight: weight of the decisions on prefixes of the shape ``gold``: the negative log-likelihood of the
-            pair's own READs and WRITEs, in place of the confidence's loss there. Ours; 0 is SM2.
+        path_weight: weight of the decisions of a pair that has a path of its own, in place of the confidence's loss: in
+            every state of its prefixes the negative log-likelihood of WRITE where the source is read that the segment
+            waits for on that path, and of READ where it is not. Ours; 0 is SM2.
         label_smoothing: of both cross-entropies. SM2 has 0.1 for models trained from scratch; a pretrained model of a
             large vocabulary loses by it, so the default is 0.
     """

@@ -11,9 +11,9 @@ SimulPL (arXiv:2502.00634) names the multi-task fine-tuning but its equations co
 
 Where ours differ: a decision is made once a segment (word), so c_ij is that of the token's segment and L_conf is summed
 over segments; where the source has been read there is no decision, so the mixture is p_S and L_conf has no addend. All
-functions are elementwise; nats. Beside these, and ours, a pair's own READs and WRITEs (from its word alignment) are
-learned by their likelihood (`MsftConfig.path_weight`): a pretrained model that translates most prefixes well gives the
-confidence little to learn from otherwise.
+functions are elementwise; nats. In place of L_conf, and ours, a pair that has a path (from its word alignment) teaches
+the policy by likelihood (`MsftConfig.path_weight`): in the state of segment i after j units, WRITE is right from
+j = g_i on. A pretrained model that translates most prefixes well gives the confidence little to learn from otherwise.
 
 Label smoothing mixes a uniform distribution into the labels: ``(1 - e) l_i + e u_i`` with u_i the mean over the
 vocabulary of the negative log-probability. That of the mixture is taken as ``c u_S + (1 - c) u_G`` (an upper bound, by

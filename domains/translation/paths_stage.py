@@ -10,8 +10,9 @@ from shared.stages import StageContext
 def align_paths(context: StageContext) -> dict[str, float]:
     """Writes ``train.arrow``: the training pairs, each with a path; one that the data give is kept.
 
-    Config: ``format`` (SimulFormat), ``alignment`` (a statistical method, trained on the pairs themselves, or
-    ``none``: pairs stay as they are). Input ``data``.
+    Config: ``format`` (SimulFormat), ``alignment`` (``states``: hidden states of the base model; a statistical method,
+    trained on the pairs themselves; or ``none``: pairs stay as they are), ``precision``. Input ``data``; model ``base``
+    for ``states``.
 
     Returns:
         ``paths/pairs``, ``paths/given``, ``paths/aligned``, ``paths/latency``: mean share of the source that target
@@ -22,7 +23,14 @@ def align_paths(context: StageContext) -> dict[str, float]:
     given = sum(one.target_path is not None for one in pairs)
     if context.config["alignment"] != "none":
         context.progress(0, 1, "word alignment")
-        pairs = with_aligned_paths(pairs, format, context.config["alignment"])
+        method, states = context.config["alignment"], None
+        if method == "states":
+            from domains.translation.alignment.states import StateAligner
+            from shared.device import pick_device
+
+            device = pick_device(context.config["precision"]).device
+            states = StateAligner.load(context.models["base"], device=str(device))
+        pairs = with_aligned_paths(pairs, format, method, states)
     aligned = sum(one.target_path is not None for one in pairs) - given
     write_pairs(context.out / "train.arrow", pairs)
     assert format.source_unit is not None

@@ -169,12 +169,19 @@ def _languages(recipe: TranslationRecipe) -> dict[str, Any]:
 
 
 def _paths(recipe: TranslationRecipe) -> Stage:
+    by_states = recipe.paths == "states"
     return Stage(
         "paths",
         align_paths,
-        config={"format": recipe.rows().model_dump(mode="json"), "alignment": recipe.paths},
+        config={
+            "format": recipe.rows().model_dump(mode="json"),
+            "alignment": recipe.paths,
+            **({"precision": recipe.precision} if by_states else {}),
+        },
         inputs={"data": "data"},
-        libraries=("sil-thot", "jieba"),
+        models={"base": recipe.model} if by_states else {},
+        libraries=RUN if by_states else ("sil-thot", "jieba"),
+        uses_device=by_states,
     )
 
 

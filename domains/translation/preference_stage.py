@@ -6,7 +6,7 @@ import numpy as np
 
 from domains.translation.alignment import align
 from domains.translation.data_config import PairLanguages
-from domains.translation.decode_stage import test_pairs
+from domains.translation.decode_stage import held_out_pairs
 from domains.translation.decoded_policies import DecodedPolicy, DecodedRule
 from domains.translation.pair_files import read_pairs
 from domains.translation.preferences import MEASURES, measure, usual_text
@@ -32,7 +32,7 @@ def measure_preferences(context: StageContext) -> dict[str, float]:
     languages = PairLanguages.model_validate(config["languages"])
     rule = f"threshold:{config['shown']:g}"
     decoded = {name: DecodedPolicy.read(context.inputs[name], languages).rules[rule] for name in ("before", "after")}
-    pairs = test_pairs(context.inputs["data"], config["sentences"])
+    pairs = held_out_pairs(context.inputs["data"], config["sentences"])
     groups = [one.group_id for one in pairs]
     context.progress(0, 2, "word alignment")
     rows = {name: _rows(one, context, languages) for name, one in decoded.items()}

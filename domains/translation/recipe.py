@@ -123,7 +123,7 @@ class TranslationRecipe(Component):
     model: str = "gemma-3-270m"
     format: FormatRecipe = FormatRecipe()
     precision: Precision = "auto"
-    paths: Literal["none", "auto", "hmm", "fast_align", "ibm1"] = "auto"
+    paths: Literal["none", "states", "auto", "hmm", "fast_align", "ibm1"] = "states"
     sft: MsftConfig = MsftConfig()
     construction: ConstructionConfig = ConstructionConfig()
     align: AlignRecipe = AlignRecipe()

@@ -6,7 +6,7 @@ from importlib.metadata import version
 import numpy as np
 
 from domains.translation.data_config import PairLanguages
-from domains.translation.decode_stage import test_pairs
+from domains.translation.decode_stage import held_out_pairs
 from domains.translation.decoded_policies import DecodedPolicy
 from domains.translation.decoder.rules import parse_rule
 from domains.translation.decoder.settings import DecodingConfig
@@ -36,7 +36,7 @@ def check_with_simuleval(context: StageContext) -> dict[str, float]:
     decoded = DecodedPolicy.read(context.inputs["decoded"], languages)
     rule = decoded.facts["rules"][0]
     batch = decoded.rules[rule].sentences[: config["sentences"]]
-    pairs = test_pairs(context.inputs["data"], None)[: len(batch)]
+    pairs = held_out_pairs(context.inputs["data"], None)[: len(batch)]
     context.progress(0, len(batch), "SimulEval translates")
     work = context.work / "simuleval"
     shutil.rmtree(work, ignore_errors=True)  # what an interrupted start left

@@ -76,7 +76,7 @@ def read_pair(text: str, finish: str, refusal: bool) -> PairAnswer | Unreadable:
         refusal: the server said that the model refused.
     """
     problem = "no JSON object was found"
-    for values in _objects(text):
+    for values in json_objects(text):
         try:
             return PairAnswer.model_validate(values)
         except ValidationError as error:
@@ -87,7 +87,7 @@ def read_pair(text: str, finish: str, refusal: bool) -> PairAnswer | Unreadable:
 def read_scores(text: str, finish: str, refusal: bool, rubric: Rubric) -> dict[str, CriterionAnswer] | Unreadable:
     """The scores in an answer, by criterion; each on the rubric's scale. Arguments as `read_pair`."""
     problem = "no JSON object was found"
-    for values in _objects(text):
+    for values in json_objects(text):
         try:
             return {one.name: _criterion(values, one.name, rubric) for one in rubric.criteria}
         except ValidationError as error:
@@ -123,9 +123,14 @@ def _problem(error: ValidationError) -> str:
     return f"{key or 'the object'}: {first['type'].replace('_', ' ')}"
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
+def without_thoughts(text: str) -> str:
+    """A text without what a reasoning model wrote between its thinking marks."""
+    return _THOUGHTS.sub("", text)
+
+
+def json_objects(text: str) -> Iterator[dict[str, Any]]:
     """JSON objects in a text, outermost first and in order; thoughts of reasoning models are left out."""
-    text = _THOUGHTS.sub("", text)
+    text = without_thoughts(text)
     decoder = json.JSONDecoder()
     start, tried = text.find("{"), 0
     while start >= 0 and tried < _MOST_CANDIDATES:

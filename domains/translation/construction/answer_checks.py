@@ -1,8 +1,6 @@
 """Whether what a model wrote is a translation: read from its JSON, not empty, not the source again, in the language."""
 
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -10,6 +8,7 @@ from typing import Any, Literal
 from domains.translation.data_config import primary
 from domains.translation.text_findings import clean_sentence
 from shared.data.text_keys import text_key
+from shared.judges.answers import json_objects, without_thoughts
 from shared.judges.protocol import Failure
 
 Problem = Failure | Literal["empty", "copied", "untranslated"]
@@ -18,8 +17,6 @@ PROBLEMS: tuple[Problem, ...] = (
 )  # fmt: skip
 LEAST_CHARACTERS = 25  # of fewer letters a language is not told; of a script without spaces a fifth
 LEAST_CONFIDENCE = 0.9
-_THOUGHTS = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
-_MOST_OBJECTS = 20
 _REFUSAL = re.compile(
     r"\bas an ai\b|\bi must decline\b"
     r"|\bi(?:['’]m| am)? (?:can['’]?t|cannot|can not|won['’]?t|will not|unable to|not able to) "
@@ -52,22 +49,12 @@ def read_translation(text: str, finish: str, refusal: bool) -> str | Unusable:
     """
     if refusal or finish == "content_filter":
         return Unusable("refused", "the model refused")
-    text = _THOUGHTS.sub("", text)
-    decoder = json.JSONDecoder()
-    start, tried = text.find("{"), 0
-    while start >= 0 and tried < _MOST_OBJECTS:
-        tried += 1
-        end = start + 1
-        try:
-            found, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            found = None
-        if isinstance(found, Mapping) and isinstance(found.get("translation"), str):
-            return clean_sentence(found["translation"])
-        start = text.find("{", end)
+    for found in json_objects(text):
+        if isinstance(translation := found.get("translation"), str):
+            return clean_sentence(translation)
     if finish == "length":
         return Unusable("truncated", "the answer was cut at its token limit")
-    if _REFUSAL.search(text[:300]):
+    if _REFUSAL.search(without_thoughts(text)[:300]):
         return Unusable("refused", "the model refused")
     return Unusable("malformed", "no JSON object with a translation was found")
 
