@@ -34,7 +34,7 @@ test: $(VENV)/.ready ## all tests (under 15 minutes on two cores)
 	$(BIN)/python -P -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-fast: $(VENV)/.ready ## the tests without real models, servers and browser
-	$(BIN)/python -P -m pytest -n 2 -m "not slow" $(ARGS)
+	$(BIN)/python -P -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
 $(VENV)/.lint: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e ".[lint]"

@@ -9,12 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from shared.errors import SystemStateError, UsageError
 from shared.stages import Stage
+
+if TYPE_CHECKING:
+    from shared.rewards.feature_rows import Extract
 
 GROUP = "valign.domains"
 
@@ -71,6 +74,8 @@ class Domain:
             (parallel text); None: the path alone.
         gate_stage: name of the stage whose artifact holds decision.json.
         candidate_stage: name of the stage whose artifact is the model to register.
+        extract: gives the function that scores new texts as the domain's records are scored, for rewards that name the
+            domain as their extractor; None: the domain has none. It may load models, and is called once a process.
     """
 
     name: str
@@ -88,6 +93,7 @@ class Domain:
     gate_stage: str = "gate"
     card_stage: str = "card"
     tags: Mapping[str, str] = field(default_factory=dict)
+    extract: "Callable[[], Extract] | None" = None
 
 
 def installed_domains() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Metrics from a training process: batched, from a thread, never in the way of the training."""
+"""Metrics of a training child: batched, from a thread, never in the way of who waits for the training."""
 
 import logging
 import threading
@@ -18,11 +18,10 @@ def _milliseconds() -> int:
 
 
 class TrainerTracking:
-    """Logs a training loop's metrics from its own process, in batches from a thread, and never raises into it.
+    """Logs a training's metrics in batches from a thread, and never raises into what calls it.
 
-    What an earlier attempt at the same run logged for (metric, step) is not logged again. Call `flush` before a
-    checkpoint is completed: points that were still waiting when the process was killed come again only if
-    their step is trained again.
+    What an earlier attempt at the same run logged for (metric, step) is not logged again, so that all rows of a
+    training may be given once more after a kill, which takes those that still wait.
 
     Args:
         tracking_uri: address of the database or server.

@@ -11,6 +11,26 @@ from shared.records import Message, PreferenceRecord
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("DO_NOT_TRACK", "true")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A worker for each core: further threads of torch, here and in the commands that tests start, would only wait for
+    # each other. Read when torch is imported, which nothing has done yet.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Has xdist hand out files in the order of `pytest_collection_modifyitems`, not by their numbers of tests."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes first, so that the workers of xdist end together: whole commands, then other slow files.
+
+    The order within a file stays.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, "e2e" not in item.path.parts))
 
 
 @pytest.fixture(autouse=True)
@@ -121,8 +141,18 @@ def toy_pairs() -> list[PreferenceRecord]:
     return pairs
 
 
-@pytest.fixture
-def packaged_cache(tmp_path: Path) -> Path:
-    """Folder where packaged models are unpacked; VALIGN_TEST_MODELS names one that is kept between test runs."""
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of a test run share: what is made there takes a lock."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def packaged_cache(run_folder: Path) -> Path:
+    """Folder where packaged models are unpacked, once a test run.
+
+    VALIGN_TEST_MODELS names one that is kept between test runs.
+    """
     kept = os.environ.get("VALIGN_TEST_MODELS")
-    return Path(kept) if kept else tmp_path / "models"
+    return Path(kept) if kept else run_folder / "packaged-models"

@@ -18,9 +18,9 @@ from shared.evaluation.policy_stage import measure_policy
 from shared.gate_stage import gate
 from shared.recipes import to_values
 from shared.stages import Stage
-from shared.training.iterative_plan import RUN, TRAINED, PolicyTraining, policy_stages
+from shared.training.iterative_plan import RUN, PolicyTraining, policy_stages
 from shared.training.objectives.objective import build_objective
-from shared.training.reward_stage import train_reward
+from shared.training.scorer_recipe import scorer_stage
 
 
 def build(request: PipelineRequest) -> list[Stage]:
@@ -34,8 +34,8 @@ def build(request: PipelineRequest) -> list[Stage]:
     stages = [
         _data(request, values),
         _lint(request, recipe, values),
-        _scorer("reward", "train", values),
-        _scorer("judge", "judge", values),
+        scorer_stage("reward", "train", values),
+        scorer_stage("judge", "judge", values),
     ]
     trained: dict[str, str] = {}
     if not request.only_evaluate:
@@ -118,26 +118,6 @@ def _lint(request: PipelineRequest, recipe: CounselingRecipe, values: Mapping[st
         files=dict(prepared.files),
         models={"base": recipe.model},
         libraries=("pyarrow", "py3langid", "rensa", "scikit-learn"),
-    )
-
-
-def _scorer(name: str, split: str, values: Mapping[str, Any]) -> Stage:
-    part = values[name]
-    return Stage(
-        name,
-        train_reward,
-        config={
-            "reward": part["training"],
-            "seed": part["seed"],
-            "split": split,
-            "prompt": values["prompt"],
-            "precision": values["precision"],
-            "body": part["body"],
-        },
-        inputs={"data": "data"},
-        models={"body": part["body"]},
-        libraries=(*TRAINED, "numpy", "scipy", "scikit-learn"),
-        uses_device=True,
     )
 
 

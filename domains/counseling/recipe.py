@@ -10,18 +10,10 @@ from shared.generation import GenerationConfig
 from shared.lint.config import LintConfig
 from shared.prompts import PromptFormat
 from shared.recipes import Component
-from shared.training.config import RewardConfig
 from shared.training.iterative_recipe import AlignRecipe
+from shared.training.scorer_recipe import ScorerRecipe
 
 Precision = Literal["auto", "float32", "bf16"]
-
-
-class ScorerRecipe(Component):
-    """A Bradley-Terry scorer: its body and its training."""
-
-    body: str = Field(default="smollm2-135m-instruct", description="Model reference of the body: causal LM or encoder")
-    training: RewardConfig = RewardConfig()
-    seed: int = 0
 
 
 class EvaluateRecipe(Component):

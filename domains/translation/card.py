@@ -33,12 +33,13 @@ USAGE = """from pathlib import Path
 from domains.translation.decoder.decode import decode
 from domains.translation.decoder.rules import parse_rule, rule_source
 from domains.translation.decoder.settings import DecodingConfig
-from domains.translation.policy import load_policy
+from domains.translation.policy import load_for_decoding
+from shared.device import pick_device
 from shared.home import models_folder
 from shared.models import load_tokenizer, resolve
 
 base = resolve({base!r}, models_folder()).path
-policy = load_policy(base, Path("."), merge=True)  # the folder that this card stands in
+policy = load_for_decoding(base, Path("."), pick_device("auto"))  # the folder that this card stands in
 tokenizer = load_tokenizer(base)
 rule = parse_rule("threshold:{threshold:g}")  # lower: faster
 source = rule_source(rule, policy.format, tokenizer, "...")

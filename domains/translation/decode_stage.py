@@ -49,7 +49,7 @@ def decode_policy(context: StageContext) -> dict[str, float]:
         ``decode/sentences``, ``decode/sentences_per_second``, ``decode/cut``.
     """
     from domains.translation.decoder.decode import decode
-    from domains.translation.policy import load_policy
+    from domains.translation.policy import load_for_decoding
     from shared.models import load_tokenizer
 
     config = context.config
@@ -58,32 +58,31 @@ def decode_policy(context: StageContext) -> dict[str, float]:
     folder = context.inputs["policy"] / "model" if "policy" in context.inputs else context.files["policy"]
     pairs = held_out_pairs(context.inputs["data"], config["sentences"])
     choice = pick_device(config["precision"])
-    policy = load_policy(context.models["base"], folder, merge=True).to(choice.device)
+    policy = load_for_decoding(context.models["base"], folder, choice)
     tokenizer = load_tokenizer(folder if (folder / "tokenizer_config.json").is_file() else context.models["base"])
     rules, cut, done = list(config["rules"]), 0, 0
     started = time.perf_counter()
-    with choice.autocast():
-        for number, written in enumerate(rules):
-            rule = parse_rule(written)
-            sources = [rule_source(rule, policy.format, tokenizer, one.source_text) for one in pairs]
+    for number, written in enumerate(rules):
+        rule = parse_rule(written)
+        sources = [rule_source(rule, policy.format, tokenizer, one.source_text) for one in pairs]
 
-            def told(sentences: int, total: int, before: int = done) -> None:
-                context.progress(before + sentences, total * len(rules), f"translating, {written}")  # noqa: B023
+        def told(sentences: int, total: int, before: int = done) -> None:
+            context.progress(before + sentences, total * len(rules), f"translating, {written}")  # noqa: B023
 
-            found = decode(policy, tokenizer, sources, rule, decoding, on_progress=told)
-            done += len(found)
-            cut += sum(one.cut for one in found)
-            write_log(_place(context.out, number), _logged(pairs, found, languages))
-            if number == 0:
-                _write_traces(context.out / TRACES, pairs, found)
-        seconds = time.perf_counter() - started
-        timed = int(config["timed"])
-        if timed:
-            alone = decoding.model_copy(update={"batch_size": 1})
-            rule = parse_rule(rules[0])
-            sources = [rule_source(rule, policy.format, tokenizer, one.source_text) for one in pairs[:timed]]
-            found = decode(policy, tokenizer, sources, rule, alone)
-            write_log(context.out / LOGS / "timed" / "instances.log", _logged(pairs[:timed], found, languages))
+        found = decode(policy, tokenizer, sources, rule, decoding, on_progress=told)
+        done += len(found)
+        cut += sum(one.cut for one in found)
+        write_log(_place(context.out, number), _logged(pairs, found, languages))
+        if number == 0:
+            _write_traces(context.out / TRACES, pairs, found)
+    seconds = time.perf_counter() - started
+    timed = int(config["timed"])
+    if timed:
+        alone = decoding.model_copy(update={"batch_size": 1})
+        rule = parse_rule(rules[0])
+        sources = [rule_source(rule, policy.format, tokenizer, one.source_text) for one in pairs[:timed]]
+        found = decode(policy, tokenizer, sources, rule, alone)
+        write_log(context.out / LOGS / "timed" / "instances.log", _logged(pairs[:timed], found, languages))
     facts = {
         "rules": rules,
         "ids": [one.id for one in pairs],

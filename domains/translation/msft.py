@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from domains.translation.msft_config import MsftConfig
-from domains.translation.msft_losses import confidence_losses, full_losses, prefix_losses
+from domains.translation.msft_losses import (
+    acceptance,
+    confidence_losses,
+    decision_losses,
+    full_losses,
+    prefix_losses,
+)
 from domains.translation.pair_files import read_pairs
 from domains.translation.path_logps import check_path
 from domains.translation.policy import SimulPolicy, StreamTerms, read_format
@@ -57,7 +62,7 @@ class _Places:
         share: what each branch's losses are multiplied by: 1 / paths of its sentence, times its weight; [B].
         whole: the branch of the same sentence that has the whole source, [B]; itself where it has none.
         is_whole: whether it is that branch, [B].
-        guided: whether its decisions are learned from the pair's own path, [B].
+        guided: whether its decisions have a target (acceptance or path), [B].
         needed: source units that each segment waits for on that path, the branches' one after the other; of a branch
             without one, 0.
         first_needed: where a branch's own begin, [B].
@@ -110,13 +115,13 @@ class MsftTrainer(PolicyStepTrainer):
         metrics = {"nll_path": -terms.logps.detach()}
         if config.policy == "latency-prompt":
             decided, writes = _decisions(terms)
-            of_decisions = _decision_losses(terms.write_logits, decided, writes)
+            of_decisions = decision_losses(terms.write_logits, writes.to(terms.write_logits.dtype), decided)
             losses = losses + _per_sentence(of_decisions, terms.packed.state_branch, places, len(examples))
             metrics["nll_decision"] = of_decisions.detach()[decided]
         return losses, metrics
 
     def _simul(self, terms: StreamTerms, places: _Places, sentences: int) -> Losses:
-        """L_full + L_prefix + lambda L_conf of every sentence, and the decisions on its own path."""
+        """L_full + L_prefix, and L_decision or lambda L_conf, of every sentence."""
         config, packed = self.config, terms.packed
         owner, smoothing, uniform = packed.owner, config.label_smoothing, terms.uniform
         of_whole = places.is_whole[owner]
@@ -129,32 +134,38 @@ class MsftTrainer(PolicyStepTrainer):
         decided, writes = _decisions(terms)
         written = writes.nonzero().squeeze(-1)  # one state a segment: that in which it is written
         states = written[_firsts(packed.state_branch[written])[branch] + packed.segment[tokens]]
+        guided = places.guided[packed.state_branch]
+        odds = terms.write_logits
         prefix = prefix_losses(
             terms.logps[tokens],
             terms.logps[same],
-            terms.write_logits[states],
+            odds.where(~guided, odds.detach())[states],
             decided[states],
             None if uniform is None else (uniform[tokens], uniform[same]),
             smoothing,
         )
-        guided = places.guided[packed.state_branch]
-        of_prefixes = writes & ~places.is_whole[packed.state_branch] & ~guided
-        odds = terms.write_logits[of_prefixes]
-        confidence = confidence_losses(odds, decided[of_prefixes])
         losses = losses + _per_sentence(prefix, branch, places, sentences)
+        of_prefixes = writes & ~places.is_whole[packed.state_branch] & ~guided
+        confidence = confidence_losses(odds[of_prefixes], decided[of_prefixes])
         of_states = _per_sentence(confidence, packed.state_branch[of_prefixes], places, sentences)
-        chosen = decided[of_prefixes]
+        if config.decisions == "acceptance":
+            target = acceptance(terms.logps[tokens], terms.logps[same], states, len(odds))
+        else:
+            target = torch.ones_like(odds)
         needed = places.needed[places.first_needed[packed.state_branch] + packed.state_segment]
-        of_decisions = _decision_losses(terms.write_logits, decided, packed.state_read >= needed)[guided]
-        of_paths = _per_sentence(of_decisions, packed.state_branch[guided], places, sentences)
-        losses = losses + config.confidence_weight * of_states + config.path_weight * of_paths
+        target = target.to(odds.dtype).where(packed.state_read >= needed, odds.new_zeros(()))[guided]
+        of_decisions = decision_losses(odds[guided], target, decided[guided])
+        of_targets = _per_sentence(of_decisions, packed.state_branch[guided], places, sentences)
+        losses = losses + config.confidence_weight * of_states + config.decision_weight * of_targets
+        chosen = decided & ~places.is_whole[packed.state_branch]
         return losses, {
             "nll_full": -terms.logps.detach()[of_whole],
             "nll_prefix": -terms.logps.detach()[tokens],
             "loss_full": full.detach(),
             "loss_prefix": prefix.detach(),
-            "loss_confidence": confidence.detach()[chosen],
+            "loss_confidence": confidence.detach()[decided[of_prefixes]],
             "confidence": odds.detach()[chosen].sigmoid(),
+            "decision_target": target[decided[guided]],
             "nll_decision": of_decisions.detach()[decided[guided]],
         }
 
@@ -177,11 +188,6 @@ def _decisions(terms: StreamTerms) -> tuple[Tensor, Tensor]:
     return packed.state_read < packed.source_units[packed.state_branch], ends
 
 
-def _decision_losses(odds: Tensor, decided: Tensor, writes: Tensor) -> Tensor:
-    """``-log c`` where a path writes and ``-log(1 - c)`` where it reads, of every state, [M]; 0 without a decision."""
-    return -logsigmoid(odds.where(writes, -odds)).where(decided, odds.new_zeros(()))
-
-
 def _places(examples: Sequence[DrawnSentence], like: Tensor, config: MsftConfig) -> _Places:
     simul = config.policy == "simul"
     sentence: list[int] = []
@@ -199,7 +205,8 @@ def _places(examples: Sequence[DrawnSentence], like: Tensor, config: MsftConfig)
         if simul:
             share += [weight] + [weight / (count - 1)] * (count - 1)
             whole += [first] * count
-            guided += [False] + [gold is not None and config.path_weight > 0] * (count - 1)
+            with_target = config.decisions == "acceptance" or (config.decisions == "path" and gold is not None)
+            guided += [False] + [with_target] * (count - 1)
         else:
             share += [weight / count] * count
             whole += range(first, first + count)
@@ -319,6 +326,7 @@ def trainer(job: CustomJob, work: Path, callbacks: list[Any]) -> CustomTraining:
     rank, world = ranks()
     told.steps = PrefixSteps(examples, batch_size(general, len(examples)), config.epochs, job.seed, rank, world, config)
     told.config, told.choice, told.budget = config, pick_device(job.precision), config.micro_batch_tokens
+    told.head_rate = config.head_rate
     told.base = job.model_name or str(job.model)
     tokens = sum(_row_tokens(example) for example in examples)
     return CustomTraining(told, len(examples), left_out, tokens)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from shared.training.config import OptimisationConfig
 
 Shape = Literal["constant", "staircase", "gold", "mixed"]
+Decisions = Literal["acceptance", "path", "sm2"]
 PolicyKind = Literal["simul", "wait-k", "latency-prompt"]
 
 
@@ -40,9 +41,12 @@ class MsftConfig(OptimisationConfig):
         wait_k: k of the kind ``wait-k``; null draws it for every path, uniform in 1 .. |x| (multi-path wait-k,
             arXiv:2005.08595).
         confidence_weight: lambda, weight of the confidence's own loss.
-        path_weight: weight of the decisions of a pair that has a path of its own, in place of the confidence's loss: in
-            every state of its prefixes the negative log-likelihood of WRITE where the source is read that the segment
-            waits for on that path, and of READ where it is not. Ours; 0 is SM2.
+        decisions: what the read/write policy learns: ``acceptance`` how probable it is that what a prefix lets the
+            model write is what it would write under the whole source, and READ while what the pair's own path waits for
+            is not read (ours); ``path`` only whether that is read, from the word alignment (ours; pairs without a path
+            learn as ``sm2``); ``sm2`` the confidence's loss of SM2. See `domains.translation.msft_losses`.
+        head_rate: learning rate of the confidence head over `learning_rate`.
+        decision_weight: weight of the decisions' loss of ``acceptance`` and ``path``.
         label_smoothing: of both cross-entropies. SM2 has 0.1 for models trained from scratch; a pretrained model of a
             large vocabulary loses by it, so the default is 0.
     """
@@ -51,7 +55,9 @@ class MsftConfig(OptimisationConfig):
     prefixes: PrefixConfig = PrefixConfig()
     wait_k: int | None = Field(default=None, ge=1)
     confidence_weight: float = Field(default=0.1, ge=0, allow_inf_nan=False)
-    path_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    decisions: Decisions = "acceptance"
+    head_rate: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    decision_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
     @model_validator(mode="after")

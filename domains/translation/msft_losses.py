@@ -11,9 +11,23 @@ SimulPL (arXiv:2502.00634) names the multi-task fine-tuning but its equations co
 
 Where ours differ: a decision is made once a segment (word), so c_ij is that of the token's segment and L_conf is summed
 over segments; where the source has been read there is no decision, so the mixture is p_S and L_conf has no addend. All
-functions are elementwise; nats. In place of L_conf, and ours, a pair that has a path (from its word alignment) teaches
-the policy by likelihood (`MsftConfig.path_weight`): in the state of segment i after j units, WRITE is right from
-j = g_i on. A pretrained model that translates most prefixes well gives the confidence little to learn from otherwise.
+functions are elementwise; nats.
+
+A pretrained model that translates most prefixes well gives the confidence little to learn from by L_conf. In its place,
+and ours, the decision is learned by likelihood, in the state of segment i after j units, with the target
+
+    acceptance   t_ij = min(1, p_S(word i) / p_G(word i)) where j >= g_i, else 0
+    path         t_ij = 1 where j >= g_i, else 0
+
+    L_decision = - t_ij log c_ij - (1 - t_ij) log (1 - c_ij)
+
+with a word's probability the product over its tokens, t a constant, and g_i what the pair's own path waits for (0 where
+it has none). For words that p_G would draw, the mean of the acceptance is ``sum_y min(p_S(y), p_G(y))``: one minus the
+total variation between what the prefix and what the whole source lets the model write, the rate at which speculative
+sampling (Leviathan et al. 2023, arXiv:2211.17192) keeps a draft. So c_ij is calibrated: a threshold of .7 writes what
+stands with probability .7. That holds under the words of the reference, which tell of source that is not read: hence
+g_i, without which a policy trusts what it could only guess. L_prefix then teaches the words only: its c_ij is held
+fixed, since its pull on the policy goes one way.
 
 Label smoothing mixes a uniform distribution into the labels: ``(1 - e) l_i + e u_i`` with u_i the mean over the
 vocabulary of the negative log-probability. That of the mixture is taken as ``c u_S + (1 - c) u_G`` (an upper bound, by
@@ -21,6 +35,7 @@ Jensen's inequality), with c held fixed: smoothing then teaches the distribution
 predictions are good ones.
 """
 
+import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -83,3 +98,31 @@ def confidence_losses(write_logits: Tensor, decided: Tensor) -> Tensor:
         decided: whether there is a decision (j < |x|), bool, [S].
     """
     return -logsigmoid(write_logits).where(decided, write_logits.new_zeros(()))
+
+
+def acceptance(prefix: Tensor, full: Tensor, state: Tensor, states: int) -> Tensor:
+    """t of every state: how far the whole source accepts the word that a prefix lets the model write; no gradient.
+
+    Args:
+        prefix: ``log p_S(y_i)`` of tokens, [N].
+        full: ``log p_G(y_i)`` of the same tokens, [N].
+        state: the state in which each token's segment is written, [N].
+        states: their number S.
+
+    Returns:
+        ``min(1, prod p_S / prod p_G)`` over each state's tokens, [S]; 1 in states that write none of them.
+    """
+    ratio = (prefix - full).detach()
+    return torch.zeros(states, dtype=ratio.dtype, device=ratio.device).index_add(0, state, ratio).clamp(max=0).exp()
+
+
+def decision_losses(write_logits: Tensor, target: Tensor, decided: Tensor) -> Tensor:
+    """L_decision of every state, and 0 where there is no decision.
+
+    Args:
+        write_logits: log-odds of WRITE, [S].
+        target: t, from 0 to 1, [S].
+        decided: whether there is a decision (j < |x|), bool, [S].
+    """
+    losses = -target * logsigmoid(write_logits) - (1 - target) * logsigmoid(-write_logits)
+    return losses.where(decided, losses.new_zeros(()))

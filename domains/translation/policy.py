@@ -21,6 +21,7 @@ from shared.training.token_logps import head_settings, logps_of_states, packed_s
 
 if TYPE_CHECKING:
     from domains.translation.streams import PackedStreams
+    from shared.device import DeviceChoice
 
 SETTINGS_FILE = "simul_policy.json"
 CONFIDENCE_FILE = "confidence.safetensors"
@@ -191,6 +192,25 @@ def load_confidence(policy: SimulPolicy, folder: Path) -> None:
         policy.confidence.load_state_dict(load_file(str(folder / CONFIDENCE_FILE)))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise DataError(f"{folder / CONFIDENCE_FILE} does not fit the model: {error}") from error
+
+
+def load_for_decoding(base: Path, folder: Path, choice: "DeviceChoice") -> SimulPolicy:
+    """A saved policy to decode with, on the device of `choice` and in its number format; no autocast is needed.
+
+    Where that is bf16 so are the weights (`shared.sampling.weights`): autocast would convert all of them for every
+    token. The confidence head stays float32.
+
+    Args:
+        base: as for `load_policy`.
+        folder: as for `load_policy`.
+        choice: of `shared.device.pick_device`.
+    """
+    from shared.sampling.weights import sampling_copy
+
+    policy = load_policy(base, folder, merge=True).to(choice.device)
+    if choice.autocast_bf16:
+        policy.model = sampling_copy(policy.model, torch.bfloat16)
+    return policy.eval()
 
 
 def load_policy(base: Path, folder: Path, merge: bool = False) -> SimulPolicy:

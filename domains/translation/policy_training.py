@@ -60,9 +60,24 @@ class PolicyStepTrainer(StepTrainer):
 
     Attributes:
         base: what a saved adapter names as its base.
+        head_rate: learning rate of the confidence head over that of all else. It starts at zero and has one weight a
+            dimension: steps that suit a language model's weights leave it where it was.
     """
 
     base: str
+    head_rate: float = 1.0
+
+    def create_optimizer(self, *arguments: Any, **named: Any) -> Any:
+        """That of transformers, with the head in a group of its own."""
+        optimizer: Any = super().create_optimizer(*arguments, **named)
+        head = {id(parameter) for parameter in self._policy().confidence.parameters()}
+        alone = [one for group in optimizer.param_groups for one in group["params"] if id(one) in head]
+        if self.head_rate != 1 and alone:
+            for group in optimizer.param_groups:
+                group["params"] = [one for one in group["params"] if id(one) not in head]
+            rate = self.args.learning_rate * self.head_rate
+            optimizer.add_param_group({"params": alone, "lr": rate, "weight_decay": 0.0})
+        return optimizer
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Adapter or model, confidence head, settings and tokenizer."""

@@ -125,7 +125,9 @@ def drawn_sentence(example: MsftExample, config: MsftConfig, draw: Random) -> Dr
         shapes = [draw.choice(known) for _ in range(count)]
     prefixes = [
         Branch(
-            target, _prefix_reads(shape, example, draw), "path" if shape == "gold" and config.path_weight else "none"
+            target,
+            _prefix_reads(shape, example, draw),
+            "path" if shape == "gold" and config.decisions == "path" else "none",
         )
         for shape in shapes
     ]

@@ -94,8 +94,8 @@ class EvaluateRecipe(Component):
     """
 
     sentences: int | None = Field(default=None, ge=2)
-    thresholds: tuple[float, ...] = Field(default=(0.1, 0.3, 0.5, 0.7, 0.9), min_length=1)
-    shown: float = 0.5
+    thresholds: tuple[float, ...] = Field(default=(0.5, 0.65, 0.75, 0.85, 0.92), min_length=1)
+    shown: float = 0.75
     decoding: DecodingConfig = DecodingConfig()
     shots: int = Field(default=2, ge=0)
     timed: int = Field(default=4, ge=0)

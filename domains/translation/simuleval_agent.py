@@ -66,7 +66,7 @@ class SimultaneousAgent(TextToTextAgent):
     def to(self, device: str, fp16: bool = False, **_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Moves the policy, as ``--device`` says."""
         if fp16:
-            raise SystemExit("the agent decodes in float32: leave out --fp16 (it would change what is translated).")
+            raise SystemExit("the agent decodes in float32 or bf16: leave out --fp16 (see --precision).")
         self._session.to(device)
 
     @staticmethod
@@ -78,6 +78,12 @@ class SimultaneousAgent(TextToTextAgent):
         )
         parser.add_argument(
             "--rule", default="threshold:0.5", help="When to read: threshold:C, wait-k:K, offline, lsg:..., latency:..."
+        )
+        parser.add_argument(
+            "--precision",
+            choices=("auto", "float32", "bf16"),
+            default="auto",
+            help="Number format of the weights; auto: bf16 where the processor has it.",
         )
         for name in _CONFIG:
             value = getattr(_DEFAULTS, name)
@@ -96,7 +102,8 @@ class SimultaneousAgent(TextToTextAgent):
         from pydantic import ValidationError
 
         from domains.translation.decoder.session import Session
-        from domains.translation.policy import load_policy, read_format
+        from domains.translation.policy import load_for_decoding, read_format
+        from shared.device import pick_device
         from shared.home import models_folder
         from shared.models import load_tokenizer, resolve
 
@@ -114,4 +121,5 @@ class SimultaneousAgent(TextToTextAgent):
         base = folder if args.base is None else resolve(args.base, models_folder()).path
         tokenizer = load_tokenizer(folder if (folder / "tokenizer.json").is_file() else base)
         assert form.target_unit is not None
-        return cls(Session(load_policy(base, folder, merge=True), tokenizer, rule, config), form.target_unit)
+        policy = load_for_decoding(base, folder, pick_device(args.precision))
+        return cls(Session(policy, tokenizer, rule, config), form.target_unit)

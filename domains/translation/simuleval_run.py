@@ -15,6 +15,7 @@ from domains.translation.latency.logs import LoggedSentence, read_log
 from domains.translation.policy import read_format
 from domains.translation.quality import tokenizer_of
 from domains.translation.units import split_units
+from shared.device import Precision
 from shared.errors import StageError, SystemStateError
 
 AGENT = "domains.translation.simuleval_agent.SimultaneousAgent"
@@ -47,6 +48,7 @@ def run_simuleval(
     work: Path,
     config: DecodingConfig | None = None,
     seconds: float | None = None,
+    precision: Precision = "auto",
 ) -> SimulEvalResult:
     """Lets SimulEval translate sentences with the agent, and reads its scores.
 
@@ -59,6 +61,7 @@ def run_simuleval(
         work: empty folder for its files; it runs there, away from the code.
         config: limits; greedy, since a session's random numbers are not those of a batch.
         seconds: after which it is ended; None: never.
+        precision: see `shared.device.pick_device`.
 
     Raises:
         SystemStateError: SimulEval is not installed.
@@ -81,6 +84,7 @@ def run_simuleval(
         "agent-class": AGENT,
         "policy": str(policy.absolute()),
         "rule": str(rule),
+        "precision": precision,
         "tokens-per-source-token": str(config.tokens_per_source_token),
         "extra-tokens": str(config.extra_tokens),
         "no-repeat-ngram": str(config.no_repeat_ngram),

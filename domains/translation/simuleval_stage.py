@@ -48,6 +48,7 @@ def check_with_simuleval(context: StageContext) -> dict[str, float]:
         parse_rule(rule),
         work,
         DecodingConfig.model_validate(config["decoding"]),
+        precision=config["precision"],
     )
     theirs = found.sentences
     same_words = [a.prediction.split() == b.prediction.split() for a, b in zip(theirs, batch, strict=True)]

@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from flows.cli import (
+    aspects_command,
     compare_command,
     console,
     doctor_command,
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command("run")(run_command.run)
 app.command("evaluate", cls=evaluate_command.EvaluateCommand)(evaluate_command.evaluate)
 app.command("lint")(lint_command.lint)
+app.command("aspects")(aspects_command.aspects)
 app.command("status")(status_command.status)
 app.command("show")(show_command.show)
 app.command("compare")(compare_command.compare)

@@ -200,7 +200,8 @@ def fit_temperature(validation_margins: ArrayLike) -> Temperature:
     result = minimize_scalar(
         lambda log_t: float(log_losses(margins * math.exp(-log_t)).mean()), bounds=bounds, method="bounded"
     )
-    at_bound = bool(min(result.x - bounds[0], bounds[1] - result.x) < 0.05)
+    # Where no pair is wrong the loss falls to an exact 0 well within the bounds, and the search ends anywhere.
+    at_bound = bool(margins.min() >= 0.0 or min(result.x - bounds[0], bounds[1] - result.x) < 0.05)
     if at_bound:
         return Temperature(1.0, before, before, margins.size, True)
     return Temperature(float(math.exp(result.x)), before, float(result.fun), margins.size, False)

@@ -43,7 +43,7 @@ def measure_policy(context: StageContext) -> dict[str, float]:
     if not records:
         raise DataError("no test pair is left after splitting: give more questions, or a larger test fraction.")
     format = PromptFormat.model_validate(config["prompt"])
-    model, tokenizer, adapted = _load(context)
+    model, tokenizer, adapted = load_measured_policy(context)
     logps = response_logps(
         model,
         tokenizer,
@@ -76,7 +76,7 @@ def held_out_prompts(records: Sequence[PreferenceRecord], most: int) -> list[Pre
     return [first[text] for text in sorted(first, key=json_digest)][:most]
 
 
-def _load(context: StageContext) -> tuple[Any, Any, bool]:
+def load_measured_policy(context: StageContext) -> tuple[Any, Any, bool]:
     """(model, tokenizer, whether it differs from the base)."""
     base = context.models["base"]
     if "model" in context.models:

@@ -1,7 +1,7 @@
 """What a preference scorer is worth on held-out pairs, beside judges that read nothing but length or a covariate."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from shared.evaluation.intervals import Floats, bootstrap_mean, cluster_bootstra
 from shared.evaluation.paired import paired_difference
 from shared.records import PreferenceRecord
 from shared.rewards.protocol import PreferenceModel, ScalarReward
+
+if TYPE_CHECKING:
+    from shared.rewards.feature_network import FeatureReward
 
 
 def length_differences(records: Sequence[PreferenceRecord]) -> Floats:
@@ -103,10 +106,11 @@ def reward_report(
     Returns:
         That of `scorer_report`, and ``model`` (what it is, in words); for an ensemble ``ensemble`` (see
         `ensemble_section`); for features and principles ``explanation`` (what each adds to the log-odds, see
-        `shared.rewards.explanation`); for a model without a score ``cycles`` (see `cycle_section`).
+        `shared.rewards.explanation`); for a feature network also ``weights``, ``pairs`` (single log-odds taken apart)
+        and ``shaping`` (see `shaping_section`); for a model without a score ``cycles`` (see `cycle_section`).
     """
     from shared.rewards.ensemble import PairwiseEnsemble, ScalarEnsemble
-    from shared.rewards.explanation import describe, explanation_summary
+    from shared.rewards.explanation import describe, explanation_summary, pair_explanations, weight_rows
     from shared.rewards.feature_network import FeatureReward
     from shared.rewards.principles import WeightedPrinciples
 
@@ -117,9 +121,58 @@ def reward_report(
         report["ensemble"] = ensemble_section(model.member_log_odds(test), margins, groups)
     if isinstance(model, FeatureReward | WeightedPrinciples) and test:
         report["explanation"] = explanation_summary(model.explain_records(test))
+    if isinstance(model, FeatureReward):
+        report |= {"weights": weight_rows(model), "pairs": pair_explanations(model, test)}
+        report["shaping"] = shaping_section(model, margins, test)
     if not isinstance(model, ScalarReward):
         report["cycles"] = cycle_section(model, test)
     return report
+
+
+def shaping_section(model: "FeatureReward", margins: Floats, records: Sequence[PreferenceRecord]) -> dict[str, Any]:
+    """What temperature and posterior of a feature network do on held-out pairs.
+
+    Args:
+        model: the network.
+        margins: its log-odds that the chosen response is better, [n].
+        records: the pairs.
+
+    Returns:
+        JSON: ``temperature``; where it is not 1 ``uncalibrated`` and ``calibrated`` (expected calibration error and
+        log-loss without and with it); with a posterior ``level``, ``decided`` (share of pairs whose interval of the
+        log-odds leaves out 0), ``accuracy_decided`` and ``accuracy_undecided``, ``interval_width`` (of the
+        probability), and ``posterior_mean`` (calibration error and log-loss of the posterior mean probability).
+    """
+    temperature = model.settings.temperature
+    groups = [one.group_id for one in records]
+    found: dict[str, Any] = {"temperature": temperature}
+    if temperature != 1.0 and records:
+        found |= {
+            "calibrated": _calibration(margins, groups),
+            "uncalibrated": _calibration(margins * temperature, groups),
+        }
+    uncertain = model.uncertain_records(records) if records else None
+    if uncertain is None or model.posterior is None:
+        return found
+    decided = (uncertain.low > 0) | (uncertain.high < 0)
+    outcomes = pair_outcomes(margins)
+    for name, inside in (("accuracy_decided", decided), ("accuracy_undecided", ~decided)):
+        part = [group for group, taken in zip(groups, inside, strict=True) if taken]
+        estimate = bootstrap_mean(outcomes[inside], part) if part else unavailable("no such pair")
+        found[name] = estimate.to_json()
+    chance = np.clip(uncertain.probability, 1e-12, 1.0 - 1e-12)
+    width = uncertain.probability_high - uncertain.probability_low
+    return found | {
+        "level": model.posterior.config.level,
+        "decided": bootstrap_mean(decided.astype(float), groups).to_json(),
+        "interval_width": bootstrap_mean(width, groups).to_json(),
+        "posterior_mean": _calibration(np.log(chance / (1.0 - chance)), groups),
+    }
+
+
+def _calibration(margins: Floats, groups: Sequence[str]) -> dict[str, Any]:
+    report = preference_report(margins, groups)
+    return {name: report[name].to_json() for name in ("ece", "log_loss")}
 
 
 def ensemble_section(member_log_odds: Floats, margins: Floats, groups: Sequence[str]) -> dict[str, Any]:

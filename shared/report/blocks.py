@@ -128,13 +128,52 @@ class Plot(Block):
         return svg
 
 
+class Mark(Block):
+    """A passage of a text that is set off.
+
+    Attributes:
+        start: first character.
+        end: first character behind it.
+        level: what it means; ``note`` is neither good nor bad.
+        label: a few words that stand behind the passage.
+    """
+
+    start: int = Field(ge=0)
+    end: int
+    level: Literal["good", "warning", "bad", "note"]
+    label: str = ""
+
+
 class Answer(Block):
-    """One response of an example: which model gave it, the text, and figures such as the judge's score."""
+    """One response of an example: which model gave it, the text, and figures such as the judge's score.
+
+    Attributes:
+        marks: passages set off, in the order of the text and without overlap.
+    """
 
     label: str
     text: str
+    marks: list[Mark] = Field(default_factory=list)
     facts: dict[str, Cell] = Field(default_factory=dict)
     preferred: bool = False
+
+    @model_validator(mode="after")
+    def _marks_lie_in_the_text(self) -> "Answer":
+        at = 0
+        for mark in self.marks:
+            if not at <= mark.start < mark.end <= len(self.text):
+                raise ValueError(f"the mark {mark.start} to {mark.end} is out of order or outside the text")
+            at = mark.end
+        return self
+
+    def pieces(self) -> list[tuple[str, Mark | None]]:
+        """The text in pieces, each with its mark or None."""
+        found: list[tuple[str, Mark | None]] = []
+        at = 0
+        for mark in self.marks:
+            found += [(self.text[at : mark.start], None), (self.text[mark.start : mark.end], mark)]
+            at = mark.end
+        return [piece for piece in (*found, (self.text[at:], None)) if piece[0]]
 
 
 class Example(Block):
@@ -178,6 +217,53 @@ class Findings(Block):
     note: str = ""
 
 
+class Share(Block):
+    """A part of a bar: how many, and what they are."""
+
+    label: str
+    count: int = Field(ge=0)
+    level: Literal["good", "warning", "bad", "note"]
+
+
+class Quotation(Block):
+    """A passage, verbatim, and where it stands."""
+
+    text: str
+    source: str
+    level: Literal["good", "bad", "note"]
+
+
+class Topic(Block):
+    """One thing that texts speak of.
+
+    Attributes:
+        name: what it is.
+        amount: how often, e.g. ``14 of 20 reviews``.
+        text: what else is to be said of it, in small print.
+        shares: the bar, from left to right.
+        quotations: typical passages.
+    """
+
+    name: str
+    amount: str = ""
+    text: str = ""
+    shares: list[Share] = Field(default_factory=list)
+    quotations: list[Quotation] = Field(default_factory=list)
+
+    def widths(self) -> list[tuple[Share, float]]:
+        """Shares that are not empty, with their width in percent."""
+        total = sum(share.count for share in self.shares)
+        return [(share, round(100 * share.count / total, 2)) for share in self.shares if share.count]
+
+
+class Topics(Block):
+    """What texts speak of, one topic below another."""
+
+    caption: str
+    rows: list[Topic]
+    note: str = ""
+
+
 class Section(Block):
     """A part of the report. What is empty does not appear; sections that are not given do not exist."""
 
@@ -187,6 +273,7 @@ class Section(Block):
     findings: list[Findings] = Field(default_factory=list)
     tables: list[Table] = Field(default_factory=list)
     plots: list[Plot] = Field(default_factory=list)
+    topics: list[Topics] = Field(default_factory=list)
     examples: list[Example] = Field(default_factory=list)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from shared.errors import DataError, UsageError
 from shared.rewards.feature_network import FeatureNetwork
+from shared.rewards.feature_prior import linear_prior
 from shared.rewards.pair_targets import PairTargets
 from shared.rewards.settings import FeatureConfig, FeatureSettings
 
@@ -45,6 +46,9 @@ def fit_features(
 ) -> FeatureFit:
     """Minimises the mean of ``weight * preference_loss + l2 / 2 * |weights|^2``.
 
+    With expert weights (linear models) the penalty of a feature that has one is ``strength / 2 * (w - prior)^2`` of the
+    sum over all pairs, so that the minimum is the mode of a posterior (see `shared.rewards.feature_posterior`).
+
     Features are standardised over both sides of all pairs. A linear model (no hidden layers) starts at 0 and its
     problem is convex: the seed does not matter. With signs, the first layer's weights of a signed feature keep its
     sign and all later weights are not negative, so the score is monotone in that feature (a partially monotone network,
@@ -64,7 +68,7 @@ def fit_features(
         The fit.
 
     Raises:
-        UsageError: where a sign is given for a feature that is not there.
+        UsageError: where a sign or a prior is given for a feature that is not there, or the two disagree.
         DataError: where no feature differs between the sides of any pair.
     """
     import torch
@@ -73,7 +77,11 @@ def fit_features(
     from shared.rewards.losses import bradley_terry_loss
 
     settings = FeatureSettings(
-        features=list(names), hidden=list(config.hidden), activation=config.activation, signs=dict(config.signs)
+        features=list(names),
+        hidden=list(config.hidden),
+        activation=config.activation,
+        signs=dict(config.signs),
+        extractor=config.extractor,
     )
     if unknown := [name for name in config.signs if name not in names]:
         raise UsageError(
@@ -86,6 +94,10 @@ def fit_features(
     both = np.concatenate([chosen, rejected])
     mean, scale = both.mean(axis=0), both.std(axis=0)
     scale = np.where(scale > 1e-12 * np.maximum(1.0, np.abs(mean)), scale, 1.0)
+    prior = None
+    if config.prior:
+        prior = linear_prior(names, config, scale, len(chosen))
+        settings.prior = {name: float(prior.mean[list(names).index(name)]) for name in config.prior}
     first, second = (torch.tensor((side - mean) / scale) for side in (chosen, rejected))
     margin, weight, label = (torch.tensor(one) for one in (targets.margin, targets.weight, targets.label))
     sizes = [len(names), *config.hidden, 1]
@@ -102,8 +114,13 @@ def fit_features(
         parameters = torch.tensor(flat, requires_grad=True)
         layers = _layers(parameters, sizes)
         losses = bradley_terry_loss(score(first, layers), score(second, layers), margin, label, smoothing)
-        penalty = sum(((matrix**2).sum() for matrix, _ in layers), torch.zeros((), dtype=torch.float64))
-        loss = (weight * losses).mean() + 0.5 * config.l2 * penalty
+        if prior is None:
+            squares = sum(((matrix**2).sum() for matrix, _ in layers), torch.zeros((), dtype=torch.float64))
+            penalty = 0.5 * config.l2 * squares
+        else:
+            distance = layers[0][0][0] - torch.tensor(prior.mean)
+            penalty = 0.5 * (torch.tensor(prior.precision) * distance**2).sum() / len(losses)
+        loss = (weight * losses).mean() + penalty
         (gradient,) = torch.autograd.grad(loss, parameters)
         return float(loss.detach()), gradient.numpy()
 

@@ -99,8 +99,9 @@ def weigh_principles(records: Sequence[PreferenceRecord], config: PrinciplesConf
     from shared.evaluation.calibration import fit_temperature
 
     weights = normalised(config.weights)
-    plain = WeightedPrinciples(PrinciplesSettings(weights=weights, tau=config.tau or 1.0))
+    settings = PrinciplesSettings(weights=weights, tau=config.tau or 1.0, extractor=config.extractor)
+    plain = WeightedPrinciples(settings)
     margins = plain.compare_records(records)
     if config.tau is not None:
         return plain
-    return WeightedPrinciples(PrinciplesSettings(weights=weights, tau=fit_temperature(margins).value))
+    return WeightedPrinciples(settings.model_copy(update={"tau": fit_temperature(margins).value}))

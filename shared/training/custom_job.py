@@ -51,12 +51,15 @@ class CustomTraining:
         examples: how many it trains on.
         truncated: how many were cut or left out because they are too long.
         tokens: tokens of an epoch.
+        before_saving: called when the training has ended; puts the weights that are to be kept into the model and
+            returns their step. None: the last ones are kept.
     """
 
     trainer: Any
     examples: int
     truncated: int
     tokens: int
+    before_saving: Callable[[], int] | None = None
 
 
 # Called with (job, work folder, callbacks for the trainer); it may raise any `shared.errors.ValignError`.

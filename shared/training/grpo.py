@@ -9,7 +9,7 @@ the reward models and the checkpoints.
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,17 @@ from shared.models import load_causal_lm, load_tokenizer
 from shared.prompts import stop_ids, tokenize_prompt
 from shared.records import Message, PreferenceRecord
 from shared.rewards.loading import load_reward
-from shared.rewards.protocol import PreferenceModel, candidate_scores
+from shared.rewards.protocol import PreferenceModel, ScalarReward, candidate_scores
 from shared.sampling.decoding import decode
 from shared.sampling.settings import GenerationConfig, rows_of
 from shared.sampling.weights import sampling_copy
 from shared.training.arguments import adapters
 from shared.training.checkpoints import CompleteCheckpoints
+from shared.training.grpo_credit import RewardFunction, SentenceCredit
 from shared.training.grpo_job import GrpoJob
 
 # They differ between two equal trainings, and rows must not depend on where a training was resumed.
 VARYING = ("step_time", "num_tokens")
-
-RewardFunction = Callable[[Sequence[tuple[Message, ...]], Sequence[str]], Sequence[float]]
 
 
 class GrpoTrainer(CompleteCheckpoints, GRPOTrainer):
@@ -45,6 +44,7 @@ class GrpoTrainer(CompleteCheckpoints, GRPOTrainer):
     sampling: GenerationConfig
     end_ids: list[int]
     choice: DeviceChoice
+    credit: SentenceCredit | None = None
 
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
         return [self.prompt_tokens[int(number)] for number in prompts], None, {}
@@ -89,6 +89,32 @@ class GrpoTrainer(CompleteCheckpoints, GRPOTrainer):
             waiting.setdefault(row.prompt, []).append(one.tokens)
         return [waiting[place[tuple(ids)]].pop(0) for ids in prompt_ids], None
 
+    def _calculate_rewards(
+        self, inputs: Any, prompts: list[Any], completions: list[Any], completion_ids_list: list[list[int]]
+    ) -> torch.Tensor:
+        """TRL's rewards, [responses of all ranks, functions]; where sentences are credited, their potentials too."""
+        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        if self.credit is not None:
+            self.credit.keep(rewards[:, 0].tolist(), prompts, completions, completion_ids_list)
+        return rewards
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        """TRL's rollout; its advantages, one a response [rows], become one a token [rows, time] where asked for.
+
+        TRL's loss takes either (it says so where it unsqueezes them) and multiplies every token's ratio with its own.
+        """
+        rollout = super()._generate_and_score_completions(inputs)
+        if self.credit is not None:
+            place, rows = self.accelerator.process_index, len(rollout["advantages"])
+            told = self.credit.advantages(self.num_generations or 1, self.scale_rewards != "none")
+            padded = torch.zeros(rollout["completion_ids"].shape)
+            for row, values in enumerate(told.tokens[place * rows : (place + 1) * rows]):
+                padded[row, : len(values)] = torch.tensor(values)
+            rollout["advantages"] = padded.to(rollout["advantages"])
+            for name, value in told.metrics.items():
+                self._metrics["train"][name].append(value)
+        return rollout
+
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """TRL's metrics without those that vary."""
         for metrics in self._metrics.values():
@@ -116,6 +142,21 @@ def reward_of(model: PreferenceModel) -> RewardFunction:
         return values
 
     return reward
+
+
+def _reward(job: GrpoJob) -> RewardFunction:
+    """The job's reward model as a function.
+
+    Raises:
+        UsageError: sentences are to be credited and the model has no score of one text.
+    """
+    model = load_reward(job.reward, job.reward_base, job.precision)
+    if job.config.shaping is not None and not isinstance(model, ScalarReward):
+        raise UsageError(
+            "grpo.shaping asks for a reward model with a score of its own, and this one only compares: set "
+            "grpo.shaping=null, or another reward.kind."
+        )
+    return reward_of(model)
 
 
 def grpo_arguments(job: GrpoJob, work: Path) -> dict[str, Any]:
@@ -195,7 +236,7 @@ def grpo_trainer(
     room = max(1, job.config.max_length - job.config.max_new_tokens)
     whole = [tokenize_prompt(job.prompt, record.prompt, tokenizer) for record in records]
     tokens = [ids[-room:] for ids in whole]
-    given = reward or reward_of(load_reward(job.reward, job.reward_base, job.precision))
+    given = reward or _reward(job)
 
     def score(prompts: list[str], completions: list[str], **_: Any) -> list[float | None]:
         asked = [records[int(number)].prompt for number in prompts]
@@ -211,6 +252,9 @@ def grpo_trainer(
         peft_config=adapters(job, "CAUSAL_LM"),  # pyright: ignore[reportArgumentType]
     )
     trainer.prompt_tokens, trainer.choice = tokens, choice
+    if job.config.shaping is not None:
+        asked_of = [record.prompt for record in records]
+        trainer.credit = SentenceCredit(job.config.shaping, given, asked_of, tokenizer)
     trainer.end_ids = stop_ids(job.prompt, tokenizer)
     trainer.sampling = GenerationConfig(
         max_new_tokens=job.config.max_new_tokens,

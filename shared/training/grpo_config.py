@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from shared.rewards.shaping import ShapingConfig
 from shared.training.config import OptimiserConfig, Scheduler
 
 
@@ -23,6 +24,8 @@ class GrpoConfig(OptimiserConfig):
         max_new_tokens: most tokens of a response.
         max_length: most tokens of prompt and response; a longer prompt loses its beginning.
         temperature: of sampling, and of the policy's probabilities in the loss.
+        shaping: credits sentences by the reward model's score of the text so far (`shared.rewards.shaping`), at the
+            price of one more score a sentence; null gives every token its response's advantage.
     """
 
     learning_rate: float = Field(default=1e-5, gt=0)
@@ -38,3 +41,4 @@ class GrpoConfig(OptimiserConfig):
     max_length: int = Field(default=512, ge=16)
     temperature: float = Field(default=1.0, gt=0)
     scheduler: Scheduler = "constant_with_warmup"
+    shaping: ShapingConfig | None = None

@@ -14,6 +14,7 @@ from shared.stages import StageContext
 from shared.training.config import TrainingJob, _Job
 from shared.training.custom_job import CustomJob
 from shared.training.grpo_config import GrpoConfig
+from shared.training.iterative_policies import from_policy, policy_of_base
 from shared.training.launch import launch
 from shared.training.stage_results import keep_training_facts
 
@@ -53,14 +54,16 @@ def grpo_job_config(
 def grpo(context: StageContext) -> dict[str, float]:
     """Trains a policy by GRPO on the training prompts with the trained reward model.
 
-    Config: see `grpo_job_config`. Inputs ``data`` and ``reward``; models ``base`` and ``reward`` (the reward's body).
-    Writes ``model/``, training facts, curves.
+    Config: see `grpo_job_config`. Inputs ``data`` and ``reward``, and where it goes on from a trained policy
+    ``policy``, which then is the reference too; models ``base`` and ``reward`` (the reward's body). Writes ``model/``,
+    a policy of the base, training facts, curves.
 
     Returns:
         ``align/reward_first``, ``align/reward_last`` (means over up to 5 steps), ``align/prompts``, ``align/truncated``
         (prompts that were cut), ``align/steps`` and the last training metrics.
     """
     config = context.config
+    started, before = from_policy(context)
     # One record a prompt: a question with several pairs is not asked several times as often.
     prompts = context.work / "prompts.arrow"
     first = {}
@@ -70,7 +73,7 @@ def grpo(context: StageContext) -> dict[str, float]:
         raise DataError("no training prompt is left after splitting: give more questions, or a larger train fraction.")
     write_records(prompts, first.values())
     job = GrpoJob(
-        model=context.models["base"],
+        model=started.models["base"],
         model_name=config["base"],
         records=[prompts],
         output=context.out / "model",
@@ -88,6 +91,7 @@ def grpo(context: StageContext) -> dict[str, float]:
         context.tracking,
         lambda step, total, metrics: context.progress(step, total, "training"),
     )
+    policy_of_base(job.model, before, job.output)
     keep_training_facts(result, context.work, context.out)
     rows = [json.loads(line) for line in (context.out / "curves.jsonl").read_text(encoding="utf-8").splitlines()]
     rewards = [row["reward"] for row in rows]

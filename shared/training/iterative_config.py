@@ -39,8 +39,9 @@ class OnPolicyConfig(BaseModel):
         pairing: which of them become pairs.
         given_share: share of a round's pairs that are given ones, from the data.
         start: what the first round samples from and trains on: the base model, or the policy aligned with the given
-            pairs (one training more).
-        reference: the reference of a round's loss: the base model, or the policy that the round started from.
+            pairs (one training more). Where a supervised training comes first, its policy is the base of both.
+        reference: the reference of a round's loss: the base model (or that supervised policy), or the policy that the
+            round started from.
         kl_samples: responses on which the KL divergence of the sampled policy from the base is measured.
     """
 

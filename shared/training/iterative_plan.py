@@ -5,6 +5,8 @@ Without rounds: ``reference``, ``align/seed-0``, ... With two rounds, from the b
     sample/round-1 -> score/round-1 -> pairs/round-1 -> reference/round-1 -> align/round-1/seed-0
     sample/round-2/seed-0 -> score/... -> pairs/... -> reference/... -> align/seed-0
 
+With a `start` (``sft``) the first trainings, samples and references are of that policy in place of the base.
+
 What does not depend on a seed is done once for all; the last round's policy has the name that the rest of a pipeline
 uses. Every stage has a key of its own, so a run that was killed goes on where it stopped.
 """
@@ -20,6 +22,8 @@ from shared.training.grpo_job import grpo, grpo_job_config
 from shared.training.iterative_recipe import AlignRecipe
 from shared.training.iterative_stages import align_round, pair_round, reference_round, sample_round, score_round
 from shared.training.reference_stage import reference, reference_config
+from shared.training.sft_config import SftConfig
+from shared.training.sft_stage import sft
 
 TRAINED = ("torch", "transformers", "trl", "peft", "accelerate")
 RUN = ("torch", "transformers", "peft")
@@ -35,6 +39,8 @@ class PolicyTraining:
         prompt: prompt format as JSON values.
         precision: see `shared.device.pick_device`.
         reward_body: model reference of the reward model's body; the stage ``reward`` trained it.
+        start: the stage of a trained policy (e.g. ``sft``) that trainings start from and refer to in place of the base;
+            None: the base. Every policy that comes of it is one of the base model all the same.
     """
 
     recipe: AlignRecipe
@@ -42,10 +48,30 @@ class PolicyTraining:
     prompt: Mapping[str, Any]
     precision: str
     reward_body: str
+    start: str | None = None
+
+
+def supervised_stage(training: PolicyTraining, config: SftConfig, seed: int = 0, name: str = "sft") -> Stage:
+    """The stage that trains the policy to start from, on demonstrations (see `shared.training.sft_stage.sft`)."""
+    return Stage(
+        name,
+        sft,
+        config={
+            "sft": config.model_dump(mode="json"),
+            "seed": seed,
+            "prompt": training.prompt,
+            "precision": training.precision,
+            "base": training.base,
+        },
+        inputs={"data": "data"},
+        models={"base": training.base},
+        libraries=TRAINED,
+        uses_device=True,
+    )
 
 
 def policy_stages(training: PolicyTraining) -> tuple[list[Stage], dict[str, str]]:
-    """The stages after ``data`` and ``reward`` that end with a policy for every seed.
+    """The stages after ``data``, ``reward`` and `training.start` that end with a policy for every seed.
 
     Returns:
         (stages in the order they run, the stage of each policy by its name ``seed-0``, ...).
@@ -56,16 +82,16 @@ def policy_stages(training: PolicyTraining) -> tuple[list[Stage], dict[str, str]
         return [_grpo(training, seed) for seed in recipe.seeds], named
     stages: dict[str, Stage] = {}
     if not recipe.rounds or recipe.on_policy.start == "given":
-        stages["reference"] = _reference(training, "reference", "data", None)
+        stages["reference"] = _reference(training, "reference", "data", training.start)
     for seed in recipe.seeds:
-        policy: str | None = None
+        policy = training.start
         if not recipe.rounds or recipe.on_policy.start == "given":
             policy = f"align/round-0/seed-{seed}" if recipe.rounds else f"align/seed-{seed}"
-            stages[policy] = _align(training, policy, seed, "data", "reference", None)
+            stages[policy] = _align(training, policy, seed, "data", "reference", training.start)
         for number in range(1, recipe.rounds + 1):
             last = number == recipe.rounds
             name = f"align/seed-{seed}" if last else f"align/round-{number}/seed-{seed}"
-            suffix = f"round-{number}" + (f"/seed-{seed}" if policy else "")
+            suffix = f"round-{number}" + ("" if policy == training.start else f"/seed-{seed}")
             for stage in _round(training, number, suffix, policy):
                 stages.setdefault(stage.name, stage)
             stages[name] = _align(training, name, seed, f"pairs/{suffix}", f"reference/{suffix}", policy)
@@ -110,7 +136,10 @@ def _round(training: PolicyTraining, number: int, suffix: str, policy: str | Non
             libraries=("pyarrow",),
         ),
         _reference(
-            training, f"reference/{suffix}", f"pairs/{suffix}", policy if config["reference"] == "previous" else None
+            training,
+            f"reference/{suffix}",
+            f"pairs/{suffix}",
+            policy if config["reference"] == "previous" else training.start,
         ),
     ]
 
@@ -153,7 +182,7 @@ def _grpo(training: PolicyTraining, seed: int) -> Stage:
         f"align/seed-{seed}",
         grpo,
         config=grpo_job_config(training.recipe.grpo, training.prompt, training.precision, training.base, seed),
-        inputs={"data": "data", "reward": "reward"},
+        inputs={"data": "data", "reward": "reward", **({"policy": training.start} if training.start else {})},
         models={"base": training.base, "reward": training.reward_body},
         libraries=TRAINED,
         uses_device=True,

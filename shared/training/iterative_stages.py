@@ -1,8 +1,7 @@
 """The stages of an on-policy round: sample, score, pair, reference, align."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from shared.records import PreferenceRecord
 from shared.stages import StageContext
 from shared.training.align_stage import align
 from shared.training.iterative_config import PairingConfig
-from shared.training.iterative_policies import CONFIG, join_adapters, plain_policy
+from shared.training.iterative_policies import from_policy, policy_of_base
 from shared.training.pairs_from_samples import ScoredSamples, mixed, pairs_of
 from shared.training.reference_stage import reference
 
@@ -228,29 +227,18 @@ def pair_round(context: StageContext) -> dict[str, float]:
     }
 
 
-def _from_policy(context: StageContext) -> tuple[StageContext, Path | None]:
-    """The context with the round's starting policy in place of the base, and that policy's folder."""
-    policy = context.inputs.get("policy")
-    if policy is None:
-        return context, None
-    started = plain_policy(context.models["base"], policy / "model", context.work / "start")
-    inputs: Mapping[str, Path] = {name: path for name, path in context.inputs.items() if name != "policy"}
-    return replace(context, inputs=inputs, models={**context.models, "base": started}), policy / "model"
-
-
 def reference_round(context: StageContext) -> dict[str, float]:
     """`shared.training.reference_stage.reference` of a round's pairs; input ``policy`` takes the base's place."""
-    return reference(_from_policy(context)[0])
+    return reference(from_policy(context)[0])
 
 
 def align_round(context: StageContext) -> dict[str, float]:
     """`shared.training.align_stage.align` that goes on from the round's starting policy (input ``policy``).
 
     The result is a policy of the base model, as after any training: adapters of all rounds are joined, so their rank
-    grows by `lora.rank` a round.
+    grows by `lora.rank` a round; an adapter over a starting policy that is a whole model is added into it.
     """
-    started, before = _from_policy(context)
+    started, before = from_policy(context)
     metrics = align(started)
-    if before is not None and (context.out / "model" / CONFIG).is_file():
-        join_adapters(before, context.out / "model")
+    policy_of_base(started.models["base"], before, context.out / "model")
     return metrics

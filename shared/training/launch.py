@@ -55,8 +55,33 @@ class _MetricsTail:
                 yield row
 
 
-def _environment(tracking: Mapping[str, str] | None) -> dict[str, str]:
-    environment = {
+@contextmanager
+def _curves(
+    tracking: Mapping[str, str] | None, every: int
+) -> Iterator[Callable[[int, int, Mapping[str, float]], None]]:
+    """What sends (step, steps in all, metrics) to the MLflow run; points that it holds are not sent again.
+
+    From here and not from the child, which would have to import MLflow: two seconds of every training.
+    """
+    if tracking is None:
+        yield lambda step, total, row: None
+        return
+    from shared.tracking import TrainerTracking
+
+    sender = TrainerTracking(tracking["tracking_uri"], tracking["run_id"])
+
+    def send(step: int, total: int, row: Mapping[str, float]) -> None:
+        if step % every == 0 or step in (1, total):
+            sender.log_metrics({f"train/{name}": value for name, value in row.items()}, step)
+
+    try:
+        yield send
+    finally:
+        sender.close()
+
+
+def _environment() -> dict[str, str]:
+    return {
         **os.environ,
         "VALIGN_PARENT": str(os.getpid()),
         "PYTHONSAFEPATH": "1",
@@ -68,10 +93,6 @@ def _environment(tracking: Mapping[str, str] | None) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     }
-    environment.pop("VALIGN_TRACKING", None)
-    if tracking:
-        environment["VALIGN_TRACKING"] = json.dumps(dict(tracking))
-    return environment
 
 
 def _devices(job: TrainingJob) -> int:
@@ -193,14 +214,18 @@ def launch(
     if (devices := _devices(job)) > 1:
         command += ["--ranks", str(devices)]
     tail = _MetricsTail(work / "metrics.jsonl")
-    with _sigterm_raises(), (work / "child.log").open("ab") as child_log:
+    with (
+        _sigterm_raises(),
+        (work / "child.log").open("ab") as child_log,
+        _curves(tracking, job.config.logging_steps) as send,
+    ):
         log_start = child_log.tell()
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=child_log,
             stderr=subprocess.STDOUT,
-            env=_environment(tracking),
+            env=_environment(),
             cwd=work,
             process_group=0,
         )
@@ -212,8 +237,9 @@ def launch(
                 except subprocess.TimeoutExpired:
                     code = None
                 for row in tail.new_rows():
+                    step, total = int(row.pop("step")), int(row.pop("total"))
+                    send(step, total, row)
                     if on_progress is not None:
-                        step, total = int(row.pop("step")), int(row.pop("total"))
                         on_progress(step, total, row)
         finally:
             _end(child)

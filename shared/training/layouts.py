@@ -18,9 +18,10 @@ from torch import Tensor
 from shared.errors import UsageError
 from shared.training.batches import pad_right
 from shared.training.token_logps import (
+    logps_of_states,
+    mean_logps_of_states,
     packed_states,
-    packed_token_logps,
-    plain_token_logps,
+    plain_states,
     without_adapter_wrapper,
 )
 from shared.training.tree_attention import IMPLEMENTATION, TreesUnsupported
@@ -44,12 +45,14 @@ class CompletionLogps:
         owner: which completion a token belongs to, [N].
         place: its place within the completion, [N].
         completions: C.
+        uniform: mean log-probability over the vocabulary where each token stands, [N]; where it was asked for.
     """
 
     tokens: Tensor
     owner: Tensor
     place: Tensor
     completions: int
+    uniform: Tensor | None = None
 
     def sums(self, limits: Tensor | None = None) -> Tensor:
         """Summed over each completion, or over its first `limits` [C] tokens: [C]."""
@@ -67,24 +70,27 @@ def cost(tree: Tree, layout: Layout) -> int:
     return tree.tokens if layout == "shared" else tree.row_tokens
 
 
-def token_logps(model: Any, trees: Sequence[Tree], layout: Layout) -> CompletionLogps:
+def token_logps(model: Any, trees: Sequence[Tree], layout: Layout, uniform: bool = False) -> CompletionLogps:
     """Log-probabilities of every completion token of a micro-batch, differentiable.
 
     Args:
         model: causal language model on its device; for the shared layout inside `use_layout`.
         trees: the micro-batch.
         layout: how it is laid out.
+        uniform: whether mean log-probabilities over the vocabulary (for label smoothing) are asked for.
     """
-    device = next(model.parameters()).device
-    packed = pack(trees)
+    device, inner = next(model.parameters()).device, without_adapter_wrapper(model)
+    packed = pack(trees).to(device)
     if layout == "shared":
-        packed = packed.to(device)
-        return CompletionLogps(packed_token_logps(model, packed), packed.owner, packed.place, packed.completions)
-    rows = [(tree.prompt, completion) for tree in trees for completion in tree.completions]
-    ids = pad_right([[*prompt, *completion] for prompt, completion in rows], 0).to(device)
-    mask = pad_right([[0] * len(prompt) + [1] * len(completion) for prompt, completion in rows], 0).to(device)
-    logps = plain_token_logps(model, ids, mask)
-    return CompletionLogps(logps, packed.owner.to(device), packed.place.to(device), packed.completions)
+        hidden, labels = packed_states(inner, packed)[packed.predictors], packed.labels
+    else:
+        rows = [(tree.prompt, completion) for tree in trees for completion in tree.completions]
+        ids = pad_right([[*prompt, *completion] for prompt, completion in rows], 0).to(device)
+        mask = pad_right([[0] * len(prompt) + [1] * len(completion) for prompt, completion in rows], 0).to(device)
+        hidden, labels = plain_states(inner, ids, mask)
+    logps = logps_of_states(inner, hidden, labels)
+    mean = mean_logps_of_states(inner, hidden, labels, logps) if uniform else None
+    return CompletionLogps(logps, packed.owner, packed.place, packed.completions, mean)
 
 
 def set_layout(model: Any, wanted: Wanted, otherwise: str = "use `layout: plain` or auto") -> Layout:

@@ -1,4 +1,4 @@
-"""What a training tells the outside while it runs: metrics.jsonl, tracking, and stopping when asked to."""
+"""What a training tells the outside while it runs: metrics.jsonl, and stopping when asked to."""
 
 # ruff: noqa: ARG002  (the signatures are those of transformers and TRL)
 
@@ -75,17 +75,15 @@ class StopSignal:
 
 
 class ProgressCallback(TrainerCallback):
-    """Writes every step to metrics.jsonl, sends points to tracking, stops on SIGTERM and on a loss that is no number.
+    """Writes every step to metrics.jsonl, stops on SIGTERM and on a loss that is no number.
 
     Args:
         path: metrics.jsonl.
         stop: the signal.
-        tracking: a `shared.tracking.TrainerTracking`, or None.
-        every: steps between points sent to tracking.
     """
 
-    def __init__(self, path: Path, stop: StopSignal, tracking: Any = None, every: int = 1) -> None:
-        self._path, self._stop, self._tracking, self._every = path, stop, tracking, every
+    def __init__(self, path: Path, stop: StopSignal) -> None:
+        self._path, self._stop = path, stop
         self._file: IO[str] | None = None
         self.stopped = False
 
@@ -111,16 +109,8 @@ class ProgressCallback(TrainerCallback):
             self._file = self._path.open("a", encoding="utf-8")
         self._file.write(json.dumps({"step": state.global_step, "total": state.max_steps, **row}) + "\n")
         self._file.flush()
-        self._send(row, state.global_step, state.max_steps)
-        if control.should_save:  # the rows reach the disk and the tracking before the checkpoint that makes them final
+        if control.should_save:  # the rows reach the disk before the checkpoint that makes them final
             os.fsync(self._file.fileno())
-            if self._tracking is not None:
-                self._tracking.flush()
-
-    def _send(self, row: Mapping[str, float], step: int, total: int) -> None:
-        if self._tracking is not None and (step % self._every == 0 or step in (1, total)):
-            values = {f"train/{name}": value for name, value in row.items() if name not in ("step", "total")}
-            self._tracking.log_metrics(values, step)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -137,15 +127,11 @@ class ProgressCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Drops the rows of steps that will be trained again; sends the others, of which some may not have arrived."""
+        """Drops the rows of steps that will be trained again."""
         if state.is_world_process_zero:
             keep_metrics_until(self._path, state.global_step)
-            for row in read_metrics(self._path):
-                self._send(row, int(row["step"]), state.max_steps)
 
     def close(self) -> None:
-        """Sends what waits."""
+        """Closes metrics.jsonl."""
         if self._file is not None:
             self._file.close()
-        if self._tracking is not None:
-            self._tracking.close()

@@ -7,11 +7,15 @@ from typing import Any
 
 from shared.data.record_files import read_records, write_records
 from shared.records import PreferenceRecord
+from shared.rewards.feature_rows import MODEL_SCORE, matching_features
+from shared.rewards.loading import BODY_FOLDER
+from shared.rewards.protocol import ScalarReward
 from shared.rewards.settings import EnsembleConfig
 from shared.stages import StageContext
 from shared.training.config import RewardConfig, RewardJob, TrainingResult
 from shared.training.feature_training import train_without_body
 from shared.training.launch import launch
+from shared.training.model_scores import ModelScores, cross_fitted
 from shared.training.stage_results import keep_training_facts, read_curves
 
 WITH_BODY = ("bradley-terry", "gpm")
@@ -23,7 +27,9 @@ def train_reward(context: StageContext) -> dict[str, float]:
 
     Config: ``reward`` (RewardConfig), ``seed``, ``split``, ``prompt``, ``precision``, ``body`` (the reference that the
     saved model names as its base). Input ``data``, model ``body``. Writes ``model/``, training facts and curves; for
-    an ensemble also those of each member, in ``members/member-i/``, while its own curves are the members' mean.
+    an ensemble also those of each member, in ``members/member-i/``, while its own curves are the members' mean. A
+    feature network that reads ``model.score`` has the Bradley-Terry model that gives it in ``model/body/``; see
+    `shared.training.model_scores`.
 
     Returns:
         ``reward/loss_last`` and the like, ``reward/pairs``, ``reward/truncated``, ``reward/steps``.
@@ -45,9 +51,18 @@ def _train(
     def report(step: int, total: int, _: Any) -> None:
         context.progress(step, total, f"training{text}")
 
-    if config.kind not in WITH_BODY:
-        return train_without_body(config, read_records(records), records, seed, output, work, report)
-    job = RewardJob(
+    if config.kind in WITH_BODY:
+        job = _job(context, config, records, seed, output)
+        return launch(job, work, context.tracking if not text else None, report)
+    pairs, scores = read_records(records), None
+    if config.kind == "features" and pairs and MODEL_SCORE in matching_features(config.features.inputs, pairs):
+        scores = _model_scores(context, config, pairs, seed, output, work, text)
+    result = train_without_body(config, pairs, records, seed, output, work, report, scores)
+    return result if scores is None else _with_body(result, scores.training)
+
+
+def _job(context: StageContext, config: RewardConfig, records: Path, seed: int, output: Path) -> RewardJob:
+    return RewardJob(
         model=context.models["body"],
         model_name=context.config["body"],
         records=[records],
@@ -57,7 +72,48 @@ def _train(
         prompt=context.config["prompt"],
         config=config,
     )
-    return launch(job, work, context.tracking if not text else None, report)
+
+
+def _model_scores(
+    context: StageContext,
+    config: RewardConfig,
+    pairs: Sequence[PreferenceRecord],
+    seed: int,
+    output: Path,
+    work: Path,
+    text: str,
+) -> ModelScores:
+    """Trains the Bradley-Terry models of the feature ``model.score``; the one that is kept goes into `output`."""
+    from shared.rewards.bradley_terry import RewardModel
+
+    of_body = config.model_copy(update={"kind": "bradley-terry", "ensemble": None})
+
+    def train(part: Sequence[PreferenceRecord], folder: Path, place: Path, told: str) -> TrainingResult:
+        def report(step: int, total: int, _: Any) -> None:
+            context.progress(step, total, f"training{text}, {told}")
+
+        place.mkdir(parents=True, exist_ok=True)
+        write_records(place / "train.arrow", part)
+        return launch(_job(context, of_body, place / "train.arrow", seed, folder), place, None, report)
+
+    def load(folder: Path) -> ScalarReward:
+        return RewardModel.load(folder, context.models["body"], context.config["precision"])
+
+    return cross_fitted(pairs, config.features.folds, seed, output / BODY_FOLDER, work / BODY_FOLDER, train, load)
+
+
+def _with_body(result: TrainingResult, body: TrainingResult) -> TrainingResult:
+    """Facts of a feature network's fit and of the trainings behind its ``model.score``."""
+    return result.model_copy(
+        update={
+            "seconds": result.seconds + body.seconds,
+            "truncated": body.truncated,
+            "tokens": body.tokens,
+            "device": body.device,
+            "threads": body.threads,
+            "peak_memory": max(result.peak_memory, body.peak_memory),
+        }
+    )
 
 
 def _train_ensemble(

@@ -50,8 +50,8 @@ class StepTrainer(CompleteCheckpoints, Trainer):
         An example may be several items (a pair is two for KTO); a step is divided by `items` of its examples.
         """
 
-    def items(self, examples: int) -> int:
-        """Number of items that so many examples are."""
+    def items(self, examples: int) -> float:
+        """What a step of so many examples, over all ranks, is divided by: their number of items."""
         return examples
 
     def before_step(self, model: Any, examples: Sequence[Any]) -> None:

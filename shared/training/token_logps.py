@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from shared.errors import UsageError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -170,19 +172,35 @@ def logps_of_states(model: Any, hidden: Tensor, labels: Tensor) -> Tensor:
     return logps
 
 
-def packed_token_logps(model: "PreTrainedModel", trees: "PackedTrees") -> Tensor:
-    """Log-probability of every completion token of packed trees, differentiable.
+def mean_logps_of_states(model: Any, hidden: Tensor, labels: Tensor, logps: Tensor) -> Tensor:
+    """Mean over the vocabulary of the log-probabilities after each hidden state, differentiable.
+
+    That of the label, plus its logit's distance to the mean logit; the mean logit is that of the mean embedding, so
+    the head is not applied again.
 
     Args:
-        model: causal language model whose attention is `shared.training.tree_attention`; adapters (PEFT) may be on.
-        trees: on the model's device.
+        model: causal language model without PEFT's wrapper.
+        hidden: last hidden states, [tokens, size].
+        labels: [tokens].
+        logps: of the labels, [tokens].
 
     Returns:
-        float32, nats, [N], in the order of ``trees.labels``.
+        nats, as `logps`, [tokens].
+
+    Raises:
+        UsageError: under a soft cap the mean logit is not that of the mean embedding.
     """
-    inner = without_adapter_wrapper(model)
-    hidden = packed_states(inner, trees)[trees.predictors]
-    return logps_of_states(inner, hidden, trees.labels)
+    scale, softcap = head_settings(model)
+    if softcap:
+        raise UsageError("label_smoothing does not fit models with a soft cap on their logits: set it to 0.")
+    head = model.get_output_embeddings()
+    with torch.autocast(hidden.device.type, enabled=False):
+        wide = hidden.to(logps.dtype)
+        weight = head.weight.to(logps.dtype)
+        distance = wide @ weight.mean(0) - (wide * weight[labels]).sum(-1)
+        if head.bias is not None:
+            distance = distance + head.bias.mean() - head.bias[labels]
+    return logps + scale * distance
 
 
 def _body(model: Any) -> Any:
@@ -216,6 +234,11 @@ def plain_token_logps(model: "PreTrainedModel", input_ids: Tensor, completion_ma
         float32, nats, [completion tokens of all rows], row after row.
     """
     inner = without_adapter_wrapper(model)
-    hidden = _body(inner)(input_ids=input_ids, use_cache=False).last_hidden_state
+    return logps_of_states(inner, *plain_states(inner, input_ids, completion_mask))
+
+
+def plain_states(model: Any, input_ids: Tensor, completion_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """(last hidden state before every completion token [N, size], the tokens [N]) of `plain_token_logps`'s rows."""
+    hidden = _body(model)(input_ids=input_ids, use_cache=False).last_hidden_state
     wanted = completion_mask[:, 1:].bool()
-    return logps_of_states(inner, hidden[:, :-1][wanted], input_ids[:, 1:][wanted])
+    return hidden[:, :-1][wanted], input_ids[:, 1:][wanted]

@@ -1,12 +1,11 @@
-"""Looking at a policy while it is trained: validation metrics, the best weights, early stop and a KL budget."""
+"""Looking at a model while it is trained: held-out metrics, the best weights, early stop and a KL budget."""
 
 # ruff: noqa: ARG002  (the signatures are those of transformers)
 
 import json
 import logging
 import math
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from shared.durable import disk_errors, write_text
 from shared.errors import StageError
-from shared.records import PreferenceRecord
-from shared.training.config import DpoJob, StoppingConfig
-from shared.training.dpo import PairExample, PolicyTrainer
-from shared.training.layouts import without_trees
-from shared.training.trees import cut_by_tokens
+from shared.training.config import StoppingConfig
+from shared.training.step_trainer import StepTrainer
 
 log = logging.getLogger(__name__)
 
@@ -32,28 +28,22 @@ class Watch(TrainerCallback):
     """Evaluates every `evaluate_steps` steps and at the end.
 
     Args:
-        trainer: of the policy.
-        examples: validation pairs.
-        records: the same as records, for the prompts that are sampled.
-        job: the training.
+        trainer: of the model.
+        evaluate: gives the metrics of the model as it is, `config.metric` among them, and ``kl`` where there is a
+            budget; every rank calls it.
+        config: when, and what is best.
         work: folder for the history and the best weights; both survive a crash, and what came after the checkpoint
             that is resumed is dropped and evaluated again.
     """
 
     def __init__(
         self,
-        trainer: PolicyTrainer,
-        examples: Sequence[PairExample],
-        records: Sequence[PreferenceRecord],
-        job: DpoJob,
+        trainer: StepTrainer,
+        evaluate: Callable[[], dict[str, float]],
+        config: StoppingConfig,
         work: Path,
     ) -> None:
-        self._trainer, self._examples, self._records, self._job, self._work = trainer, examples, records, job, work
-        self._base: Any = None
-
-    @property
-    def _config(self) -> StoppingConfig:
-        return self._job.config.stopping
+        self._trainer, self._evaluate, self._config, self._work = trainer, evaluate, config, work
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -79,7 +69,7 @@ class Watch(TrainerCallback):
         last = state.global_step >= state.max_steps
         if every is None or not (last or state.global_step % every == 0):
             return control
-        row = self._of_all_ranks({"step": float(state.global_step), **self.evaluate()})
+        row = self._of_all_ranks({"step": float(state.global_step), **self._evaluate()})
         self._rows.append(row)
         self._trainer.noted = {f"eval/{name}": value for name, value in row.items() if name != "step"}
         best, since = self._best(self._rows)
@@ -94,64 +84,6 @@ class Watch(TrainerCallback):
             log.info("step %d: the training ends early: %s", state.global_step, reason)
             control.should_training_stop = True
         return control
-
-    def evaluate(self) -> dict[str, float]:
-        """Metrics on the validation pairs, and the KL divergence where a budget asks for it."""
-        trainer = self._trainer
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        model.eval()
-        rows: list[tuple[float, float, float]] = []
-        losses = 0.0
-        with torch.no_grad():
-            trainer.before_step(model, self._examples)
-            costs = [trainer.cost(example) for example in self._examples]
-            for group in cut_by_tokens(costs, 2 * trainer.budget):
-                part = [self._examples[index] for index in group]
-                with trainer.choice.autocast():
-                    terms = trainer.terms(model, part)
-                    loss, _ = trainer.losses_of(terms)
-                losses += float(loss.double().sum())
-                sides = terms.chosen.double().tolist(), terms.rejected.double().tolist()
-                for example, chosen, rejected in zip(part, *sides, strict=True):
-                    rows.append(_measured(example, chosen, rejected))
-        margin, ranked, rewarded = (sum(values) / len(rows) for values in zip(*rows, strict=True))
-        found = {
-            "loss": losses / trainer.items(len(self._examples)),
-            "margin_per_token": margin,
-            "ranking_accuracy": ranked,
-        }
-        if trainer.objective.needs_reference:
-            found["reward_accuracy"] = rewarded
-        if self._config.kl_budget is not None:
-            found["kl"] = self._divergence(model)
-        return found
-
-    def _divergence(self, model: Any) -> float:
-        """KL(policy || reference) a token on responses sampled from the policy, nats.
-
-        The estimator is ``r - 1 - log r`` with r = pi_ref / pi (k3 of http://joschu.net/blog/kl-approx.html): unbiased
-        as the mean log-ratio is, and never negative.
-        """
-        from shared.evaluation.policy_stage import sample_token_logps
-        from shared.generation import GenerationConfig, generate
-        from shared.models import load_causal_lm
-
-        tokenizer: Any = self._trainer.processing_class
-        prompts = list(dict.fromkeys(record.prompt for record in self._records))[: self._config.kl_prompts]
-        sampling = GenerationConfig(max_new_tokens=self._config.kl_tokens, temperature=1.0, seed=self._job.seed)
-        adapted = hasattr(model, "disable_adapter")
-        if not adapted and self._base is None:
-            self._base = load_causal_lm(self._job.model)
-        with torch.no_grad(), without_trees(model):
-            texts = [
-                one[0] for one in generate(model, tokenizer, prompts, self._job.prompt, sampling, self._job.precision)
-            ]
-            given = (tokenizer, prompts, texts, self._job.prompt, self._job.precision)
-            policy = sample_token_logps(model, *given)
-            with model.disable_adapter() if adapted else nullcontext():
-                reference = sample_token_logps(model if adapted else self._base, *given)
-        ratios = [b - a for one, other in zip(policy, reference, strict=True) for a, b in zip(one, other, strict=True)]
-        return sum(math.expm1(min(ratio, 80.0)) - ratio for ratio in ratios) / max(1, len(ratios))
 
     def _allowed(self, row: dict[str, float]) -> bool:
         budget = self._config.kl_budget
@@ -195,7 +127,7 @@ class Watch(TrainerCallback):
         return f"no better {self._config.metric} in {since} evaluations"
 
 
-def keep_best(trainer: PolicyTrainer, work: Path) -> int:
+def keep_best(trainer: StepTrainer, work: Path) -> int:
     """Puts the best weights back into the model at the end of a training.
 
     Returns:
@@ -231,16 +163,6 @@ def _write_weights(model: Any, path: Path) -> None:
     with disk_errors(path):
         save_file(wanted, str(place))
         place.replace(path)
-
-
-def _measured(example: PairExample, chosen: float, rejected: float) -> tuple[float, float, float]:
-    """(margin a token, whether ranked right, whether the implicit reward is right)."""
-    of_chosen, of_rejected = (len(completion) for completion in example.trees[0].completions)
-    reward = 0.5
-    if "chosen" in example.reference:
-        gain = chosen - example.reference["chosen"] - rejected + example.reference["rejected"]
-        reward = 0.5 * (1 + math.copysign(1, gain)) if gain else 0.5
-    return chosen / of_chosen - rejected / of_rejected, float(chosen >= rejected), reward
 
 
 def _history(work: Path) -> list[dict[str, float]]:

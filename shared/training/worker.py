@@ -12,6 +12,8 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,7 @@ def _watch(trainer: Any, job: Any, work: Path) -> Any:
     from shared.data.record_files import read_records
     from shared.errors import DataError
     from shared.training.dpo import job_examples
+    from shared.training.pair_evaluation import PairEvaluation
     from shared.training.watching import Watch
 
     records = read_records(job.validation) if job.validation is not None else []
@@ -99,7 +102,7 @@ def _watch(trainer: Any, job: Any, work: Path) -> Any:
         raise DataError("stopping.evaluate_steps asks for validation pairs: set data.fractions.validation above 0.")
     tokenizer = trainer.processing_class
     examples, _ = job_examples(job, trainer.objective, tokenizer, records, job.validation_reference)
-    return Watch(trainer, examples, records, job, work)
+    return Watch(trainer, PairEvaluation(trainer, examples, records, job), job.config.stopping, work)
 
 
 def train(job: Any, work: Path) -> int:
@@ -138,22 +141,19 @@ def train(job: Any, work: Path) -> int:
         raise DataError(f"{job.records[0]}: there is no pair to train on.")
     pairs = len(records)
     first = int(os.environ.get("RANK", "0")) == 0
-    tracking = None
-    if first and (told := os.environ.get("VALIGN_TRACKING")):
-        from shared.tracking import TrainerTracking
-
-        where = json.loads(told)
-        tracking = TrainerTracking(where["tracking_uri"], where["run_id"])
-    progress = ProgressCallback(work / METRICS_FILE, stop, tracking, job.config.logging_steps)
+    progress = ProgressCallback(work / METRICS_FILE, stop)
     trainer: Any
+    before_saving: Callable[[], int] | None = None
     try:
         if job.kind == "dpo":
             from shared.training.dpo import dpo_trainer
+            from shared.training.watching import keep_best
 
             settings = None
             trainer, truncated, tokens = dpo_trainer(job, records, work, [progress])
             if job.config.stopping.evaluate_steps is not None:
                 trainer.add_callback(_watch(trainer, job, work))
+                before_saving = partial(keep_best, trainer, work)
         elif job.kind == "grpo":
             from shared.training.grpo import grpo_trainer
 
@@ -165,6 +165,7 @@ def train(job: Any, work: Path) -> int:
             settings = None
             built = custom_training(job, work, [progress])
             trainer, pairs, truncated, tokens = built.trainer, built.examples, built.truncated, built.tokens
+            before_saving = built.before_saving
         else:
             from shared.training.reward import reward_trainer
 
@@ -178,11 +179,7 @@ def train(job: Any, work: Path) -> int:
         seconds = time.perf_counter() - started
         if progress.stopped:
             return STOPPED
-        best = None
-        if job.kind == "dpo" and job.config.stopping.evaluate_steps is not None:
-            from shared.training.watching import keep_best
-
-            best = keep_best(trainer, work)
+        best = before_saving() if before_saving is not None else None
         _save(trainer, job, settings)
     finally:
         progress.close()

@@ -4,14 +4,18 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 SOURCE = Path(__file__).parent / "tiny_domain"
 VALIGN = Path(sys.executable).with_name("valign")
@@ -50,7 +54,7 @@ class Tiny:
             "VALIGN_HOME": str(self.home),
             "PYTHONPATH": str(self.site),
             "TINY_LOG": str(self.log),
-            # One database of Prefect's for all homes of a session: to make one takes ten seconds.
+            # One database of Prefect's for all homes.
             "PREFECT_HOME": str(self.site / "prefect"),
             **self.environment,
             **environment,
@@ -107,27 +111,95 @@ class Tiny:
         return process.returncode, out, err
 
 
+@contextmanager
+def prefect(home: Path) -> Iterator[str]:
+    """The address of a Prefect server as commands start them, with its database in `home`."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    code = (
+        "from flows.environment import prepare_environment; prepare_environment(); "
+        "from flows.embedded_server import serve; serve()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", code],
+        env={**environment, "PREFECT_HOME": str(home)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        port = process.stdout.readline().strip()
+        assert process.stdout.readline() == "ready\n", process.wait()
+        yield f"http://127.0.0.1:{port}/api"
+    finally:
+        process.stdin.close()  # which ends it
+        process.wait(30)
+
+
 @pytest.fixture(scope="session")
-def tiny_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for PYTHONPATH that holds the tiny domain's package."""
+def databases(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of Prefect's and MLflow's databases without runs: to make them takes thirteen seconds of processor."""
+    from shared.tracking_client import client
+
+    folder = run_folder / "databases"
+    with FileLock(run_folder / "databases.lock"):
+        if not folder.is_dir():
+            made, empty = tmp_path_factory.mktemp("made"), tmp_path_factory.mktemp("empty")
+            with prefect(made):
+                pass
+            client(f"sqlite:///{made / 'mlflow.db'}")
+            for name in ("prefect.db", "mlflow.db"):
+                with closing(sqlite3.connect(made / name)) as database:  # whose last pages may stand in its log
+                    database.execute("vacuum into ?", [str(empty / name)])
+            empty.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_site(databases: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PYTHONPATH that holds the tiny domain's package, and PREFECT_HOME."""
     site = tmp_path_factory.mktemp("site")
     install_package(site)
+    (site / "prefect").mkdir()
+    shutil.copyfile(databases / "prefect.db", site / "prefect" / "prefect.db")
     return site
 
 
-def _made(tiny_site: Path, folder: Path) -> Tiny:
+@pytest.fixture(scope="session")
+def prefect_server(databases: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a Prefect server for many commands: one of its own costs a command five seconds of processor."""
+    home = tmp_path_factory.mktemp("prefect")
+    shutil.copyfile(databases / "prefect.db", home / "prefect.db")
+    with prefect(home) as address:
+        yield address
+
+
+def _made(tiny_site: Path, folder: Path, databases: Path | None) -> Tiny:
     working = folder / "working"
     working.mkdir()
-    return Tiny(folder / "home", tiny_site, working)
+    made = Tiny(folder / "home", tiny_site, working)
+    if databases is not None:
+        (made.home / "mlflow").mkdir(parents=True)
+        shutil.copyfile(databases / "mlflow.db", made.home / "mlflow" / "mlflow.db")
+    return made
 
 
 @pytest.fixture(scope="module")
-def tiny(tiny_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """One home for a module's tests, which use its runs."""
-    return _made(tiny_site, tmp_path_factory.mktemp("tiny"))
+def tiny(tiny_site: Path, databases: Path, prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """One home for a module's tests, which use its runs. Prefect's server is one that runs already."""
+    made = _made(tiny_site, tmp_path_factory.mktemp("tiny"), databases)
+    made.environment["PREFECT_API_URL"] = prefect_server
+    return made
 
 
 @pytest.fixture
-def own_tiny(tiny_site: Path, tmp_path: Path) -> Tiny:
-    """A home for one test alone."""
-    return _made(tiny_site, tmp_path)
+def own_tiny(tiny_site: Path, databases: Path, tmp_path: Path) -> Tiny:
+    """A home for one test alone; its commands start a Prefect server each, as they do for most users."""
+    return _made(tiny_site, tmp_path, databases)
+
+
+@pytest.fixture
+def new_tiny(tiny_site: Path, tmp_path: Path) -> Tiny:
+    """As `own_tiny`, of somebody who has never started valign: the home is not there."""
+    return _made(tiny_site, tmp_path, None)

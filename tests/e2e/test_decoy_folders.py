@@ -5,13 +5,13 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-def test_folders_with_our_names_are_not_imported(own_tiny):
+def test_folders_with_our_names_are_not_imported(new_tiny):
     for name in ("shared", "flows", "domains", "tiny_domain", "prefect", "mlflow", "uvicorn"):
-        (own_tiny.folder / name).mkdir()
-        (own_tiny.folder / name / "__init__.py").write_text(f"raise SystemExit('imported the decoy {name}')\n")
+        (new_tiny.folder / name).mkdir()
+        (new_tiny.folder / name / "__init__.py").write_text(f"raise SystemExit('imported the decoy {name}')\n")
     for name in ("logging", "typing_extensions", "sitecustomize"):
-        (own_tiny.folder / f"{name}.py").write_text(f"raise SystemExit('imported the decoy {name}')\n")
-    record = own_tiny.json("run", "tiny")
+        (new_tiny.folder / f"{name}.py").write_text(f"raise SystemExit('imported the decoy {name}')\n")
+    record = new_tiny.json("run", "tiny")
     assert record["status"] == "finished"
     assert record["registered"]["aliases"] == ["champion"]
-    assert own_tiny.json("compare", "tiny")["runs"][0]["run_id"] == record["run_id"]
+    assert new_tiny.json("compare", "tiny")["runs"][0]["run_id"] == record["run_id"]

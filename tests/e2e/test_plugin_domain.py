@@ -1,7 +1,7 @@
 """A domain in a package outside the tree, through the command line: run, reuse, compare, promote, verify, errors.
 
-Real servers: Prefect's embedded one and MLflow's SQLite database. The package stands on PYTHONPATH with its metadata
-(`conftest.install_package`), as `pip install` would leave it in site-packages.
+Real servers: Prefect's, which commands embed where the home is a test's own, and MLflow's SQLite database. The package
+stands on PYTHONPATH with its metadata (`conftest.install_package`), as `pip install` would leave it in site-packages.
 """
 
 import json
@@ -43,14 +43,14 @@ def tracked_parents(tiny):
         ).fetchall()
 
 
-def test_a_first_dry_run_says_why_and_writes_nothing(own_tiny):
-    plan = own_tiny.json("run", "tiny", "--dry-run")
+def test_a_first_dry_run_says_why_and_writes_nothing(new_tiny):
+    plan = new_tiny.json("run", "tiny", "--dry-run")
     assert [(one["stage"], one["status"]) for one in plan["stages"]] == [
         ("data", "miss"),
         *[(stage, "waits") for stage in STAGES[1:]],
     ]
     assert plan["stages"][0]["why"] == "was never run"
-    assert [path for path in own_tiny.home.rglob("*") if path.is_file()] == []
+    assert [path for path in new_tiny.home.rglob("*") if path.is_file()] == []
 
 
 def test_the_first_run_registers_and_promotes(tiny, first):

@@ -1,5 +1,6 @@
 """A sweep from the command line: one data stage, a training a value, a comparison, and no promotion."""
 
+import json
 import sqlite3
 from contextlib import closing
 
@@ -7,9 +8,13 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
+SWEEP = ("run", "tiny", "--sweep", "align.steps=3,5")
+
 
 def test_a_sweep_shares_what_its_key_does_not_change_and_compares(own_tiny):
-    result = own_tiny.json("run", "tiny", "--sweep", "align.steps=3,5")
+    before = {flow for flow, _, _ in _tasks(own_tiny)}
+    done = own_tiny(*SWEEP, "--json")
+    result = json.loads(done.stdout)
     assert len(result["runs"]) == 2
     [steps] = [one for one in result["params"] if one["key"] == "align.steps"]
     assert sorted(map(int, steps["values"])) == [3, 5]
@@ -21,16 +26,22 @@ def test_a_sweep_shares_what_its_key_does_not_change_and_compares(own_tiny):
     assert aliases
     assert not any("champion" in one for one in aliases)
 
-
-def test_prefect_knows_how_every_task_of_a_sweep_ended(own_tiny):
-    """Each run has a server of its own; what Prefect sends in the background must reach it, also in the second run."""
-    before = {flow for flow, _, _ in _tasks(own_tiny)}
-    done = own_tiny("run", "tiny", "--sweep", "align.steps=3,5")
+    # Each run has a server of its own; what Prefect sends in the background must reach it, also in the second run.
     assert "prefect" not in done.stderr.lower()
     rows = [row for row in _tasks(own_tiny) if row[0] not in before]
     assert len({flow for flow, _, _ in rows}) == 2
     assert {state for _, state, _ in rows} == {"COMPLETED"}
     assert [count for _, _, count in rows] == [rows[0][2]] * 2
+
+    planned = own_tiny(*SWEEP, "--dry-run")
+    for number, value in ((1, 3), (2, 5)):
+        assert f"sweep {number} of 2: align.steps={value}" in planned.stderr
+    assert planned.stdout.count("nothing it depends on has changed") == 2 * len(_stages(own_tiny))
+
+
+def _stages(tiny):
+    """Stages of a run."""
+    return tiny.json("show", tiny.json("status")[0]["run_id"])["stages"]
 
 
 def _tasks(tiny):

@@ -44,6 +44,7 @@ def options(tmp_path_factory, tiny_model) -> tuple[str, ...]:
         "evaluate": {
             "sentences": 6,
             "thresholds": [0.3, 0.5],
+            "shown": 0.5,
             "timed": 2,
             "simuleval": 2,
             "examples": 2,
@@ -74,7 +75,7 @@ def test_every_stage_runs_and_the_report_shows_all_systems(tiny, record) -> None
         assert text in report
     card = (tiny.home / "runs" / record["run_id"] / "card.md").read_text(encoding="utf-8")
     assert "reconstructed" in card
-    assert "load_policy" in card
+    assert "load_for_decoding" in card
 
 
 def test_simuleval_finds_the_delays_of_the_batch_decoder(tiny, record) -> None:

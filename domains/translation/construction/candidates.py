@@ -46,7 +46,7 @@ class LoadedPolicy:
     """The supervised policy.
 
     Attributes:
-        policy: in evaluation mode, on the device of `choice`.
+        policy: of `domains.translation.policy.load_for_decoding`.
         tokenizer: of it.
         choice: where it computes, and in which number format.
     """
@@ -104,8 +104,7 @@ def sampled_renderings(
         def told(sentences: int, _: int, before: int = done, named: str = named) -> None:
             on_progress(before + sentences, total, f"sampling, {named}")
 
-        with loaded.choice.autocast():
-            written = decode(policy, loaded.tokenizer, repeated, rule, decoding, on_progress=told)
+        written = decode(policy, loaded.tokenizer, repeated, rule, decoding, on_progress=told)
         for number, one in enumerate(written):
             rendering = Rendering(one.text, named, one.delays, on_policy=True, cut=one.cut)
             found[number // config.samples].append(rendering)

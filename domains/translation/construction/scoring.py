@@ -160,8 +160,7 @@ def _agreeing(texts: Sequence[tuple[SentencePair, str]], task: Task) -> list[Pat
     for first in range(0, len(texts), PREDICTED_AT_ONCE):
         part = texts[first : first + PREDICTED_AT_ONCE]
         tokens = [(format.source(tokenizer, pair.source_text), format.target(tokenizer, text)) for pair, text in part]
-        with loaded.choice.autocast():
-            found += paths_of_predictions(loaded.policy, tokens)
+        found += paths_of_predictions(loaded.policy, tokens)
         task.progress(len(found), len(texts), "paths from the policy's predictions")
     return found
 

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import Any
 
 from domains.translation.construction.candidates import LoadedPolicy
 from domains.translation.construction.config import ConstructionConfig, Mode
@@ -118,7 +117,7 @@ def _maker(config: ConstructionConfig, mode: Mode) -> Callable[[Sequence[Sentenc
 
 
 def _policy(context: StageContext, mode: Mode) -> LoadedPolicy:
-    from domains.translation.policy import load_policy
+    from domains.translation.policy import load_for_decoding
     from shared.device import pick_device
     from shared.models import load_tokenizer
 
@@ -130,9 +129,9 @@ def _policy(context: StageContext, mode: Mode) -> LoadedPolicy:
     folder = context.inputs["sft"] / "model"
     precision: Precision = context.config["precision"]
     choice = pick_device(precision)
-    policy: Any = load_policy(context.models["base"], folder, merge=True).to(choice.device)
+    policy = load_for_decoding(context.models["base"], folder, choice)
     tokenizer = load_tokenizer(folder if (folder / "tokenizer_config.json").is_file() else context.models["base"])
-    return LoadedPolicy(policy.eval(), tokenizer, choice)
+    return LoadedPolicy(policy, tokenizer, choice)
 
 
 def _require_pairs(found: Constructed, config: ConstructionConfig, mode: Mode, sources: int) -> None:

@@ -100,33 +100,46 @@ def by_branch(policy: SimulPolicy, drawn: DrawnSentence, config: MsftConfig) -> 
         logps, odds, states = of(stream, number)
         branch = stream.branches[number]
         written = [states.index((segment, read)) for segment, read in enumerate(branch.reads)]
+        gold, kind = drawn.example.gold, config.decisions
+        guided = kind == "acceptance" or (kind == "path" and gold is not None)
+        ratio = torch.zeros(len(branch.reads))
         for token, segment in enumerate(drawn.example.target.segment_of_tokens()):
             share = odds[written[segment]].sigmoid() if branch.reads[segment] < units else torch.ones(())
+            share = share.detach() if guided else share
             prefixes = prefixes - (share * logps[token].exp() + (1 - share) * whole[token].exp()).log()
-        if branch.probes == "path":  # the pair's own READs and WRITEs
-            for place, (segment, read) in enumerate(states):
-                if read < units:
-                    odd = odds[place] if read == branch.reads[segment] else -odds[place]
-                    prefixes = prefixes - config.path_weight * logsigmoid(odd)
-            continue
-        decided = [place for place, (_, read) in enumerate(states) if read < units]
-        prefixes = prefixes - config.confidence_weight * odds[decided].sigmoid().log().sum()
+            ratio[segment] += (logps[token] - whole[token]).detach()
+        for place, (segment, read) in enumerate(states):
+            if read == units:
+                continue
+            write = odds[place].sigmoid()
+            if not guided:
+                prefixes = prefixes - config.confidence_weight * write.log()
+                continue
+            target = float(gold is None or read >= gold[segment])
+            if kind == "acceptance":
+                assert branch.probes == "none"
+                target *= min(1.0, float(ratio[segment].exp()))
+            both = target * write.log() + (1 - target) * (1 - write).log()
+            prefixes = prefixes - config.decision_weight * both
     return drawn.example.weight * (prefixes / (len(paths) - 1) - whole.sum())
 
 
 @pytest.mark.parametrize(
-    ("policy", "path_weight"), [("simul", 0.7), ("simul", 0), ("wait-k", 1), ("latency-prompt", 1)]
+    ("policy", "decisions"),
+    [("simul", "acceptance"), ("simul", "path"), ("simul", "sm2"), ("wait-k", "sm2"), ("latency-prompt", "sm2")],
 )
 def test_a_step_equals_its_sentences_branch_by_branch(
-    tmp_path: Path, tiny_model: Path, policy: str, path_weight: float
+    tmp_path: Path, tiny_model: Path, policy: str, decisions: str
 ) -> None:
     pairs = [replace(pair, weight=1.0 + number % 2) for number, pair in enumerate(path_pairs_of(5))]
-    options = {"policy": policy, "batch_size": 5, "prefixes": {"count": 3}, "path_weight": path_weight}
+    pairs[1] = replace(pairs[1], target_path=None)
+    options = {"policy": policy, "batch_size": 5, "prefixes": {"count": 3}}
+    options |= {"decisions": decisions, "decision_weight": 0.7}
     found = built(job_of(tmp_path, tiny_model, pairs, **options))
     model, step = warm(found), found.steps[0]
     if policy == "simul":
         probes = {branch.probes for one in step.examples for stream in one.streams for branch in stream.branches}
-        assert probes == ({"none", "path"} if path_weight else {"none"})
+        assert probes == ({"none", "path"} if decisions == "path" else {"none"})
     loss, gradients = gradients_of(found, step)
     tokens = sum(len(drawn.example.target.tokens) for drawn in step.examples)
     expected = sum((by_branch(model, drawn, found.config) for drawn in step.examples), torch.zeros(())) / tokens

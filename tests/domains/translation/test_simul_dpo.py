@@ -139,6 +139,7 @@ def opposed(count: int) -> list[SentencePair]:
     return [*fast, *slow]
 
 
+@pytest.mark.slow
 def test_opposed_preferences_settle_where_the_offset_puts_them(tiny_model: Path, tmp_path: Path) -> None:
     """With m the gap of latencies, ``-log s(z - alpha m) - log s(-z + alpha m)`` is least at z = alpha m."""
     ends = []

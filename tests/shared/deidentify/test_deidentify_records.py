@@ -1,12 +1,13 @@
 import dataclasses
 import json
 import logging
+from itertools import pairwise
 
 import pytest
 
 from shared.deidentify.config import DeidentifyConfig
 from shared.deidentify.deidentifier import Deidentifier, deidentify_texts
-from shared.deidentify.file_names import masked_file_name
+from shared.deidentify.file_names import PLAIN_WORDS, masked_file_name
 from shared.deidentify.redaction import RedactionFilter, redact
 from shared.records import Message, PreferenceRecord
 
@@ -152,3 +153,18 @@ def test_file_names_with_two_endings_are_no_addresses() -> None:
     for name in ("train.de.gz", "train.de", "pairs.csv"):
         assert masked_file_name(name, masker) == masker.masked_identifier(name) == name
     assert masked_file_name("a@example.org.csv.gz", masker) == "[EMAIL_1].csv.gz"
+
+
+def test_plain_words_of_file_names_need_no_masker(monkeypatch):
+    masker = names_on()
+    words = sorted(PLAIN_WORDS)
+    for stem in [
+        *words,
+        *map(str.title, words),
+        *(f"{one} {other}" for one, other in pairwise(words)),
+    ]:
+        assert masker.mask_text(stem) == (stem, [])
+    monkeypatch.setattr(Deidentifier, "__init__", None)
+    assert masked_file_name("Train_pairs.jsonl.gz") == "Train_pairs.jsonl.gz"
+    with pytest.raises(TypeError):  # whatever else it says, it is looked at
+        masked_file_name("pairs_marisela.jsonl")

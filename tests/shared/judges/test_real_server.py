@@ -33,10 +33,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EndpointConfig]:
+def served(packaged_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EndpointConfig]:
     """The packaged SmolLM2 behind `transformers serve` on a free port of loopback."""
-    kept = os.environ.get("VALIGN_TEST_MODELS")
-    folder = resolve("smollm2-135m-instruct", Path(kept) if kept else tmp_path_factory.mktemp("models")).path
+    folder = resolve("smollm2-135m-instruct", packaged_cache).path
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

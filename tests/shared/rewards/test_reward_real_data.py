@@ -4,13 +4,16 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from shared.evaluation.calibration import log_losses, pair_outcomes
 from shared.evaluation.scorer_report import reward_report
 from shared.records import Message, PreferenceRecord, content_id
 from shared.rewards.feature_fit import fit_features
+from shared.rewards.feature_folds import calibrate, group_folds, out_of_fold_log_odds
 from shared.rewards.feature_network import FeatureReward
+from shared.rewards.feature_posterior import weight_posterior
 from shared.rewards.feature_rows import features_of_records, matching_features
 from shared.rewards.pair_targets import pair_targets
 from shared.rewards.principles import weigh_principles
@@ -64,3 +67,30 @@ def test_the_paper_s_network_does_not_die(records: list[PreferenceRecord]) -> No
         report = reward_report(FeatureReward(fit.network), train, test)
         assert report["estimates"]["accuracy"]["value"] > 0.68
         assert set(report["explanation"]) == set(names)
+
+
+def test_the_posterior_of_the_expert_s_signs_and_its_calibration(records: list[PreferenceRecord]) -> None:
+    """More of every score is better, the domain says; of some the data are sure. Seven correlated weights mix well."""
+    names = matching_features(["scores.*"], records)
+    chosen, rejected = (features_of_records(records, side, names) for side in ("chosen", "rejected"))
+    targets, groups = pair_targets(records, RewardConfig()), [one.group_id for one in records]
+    found = {}
+    for method in ("laplace", "sampling"):
+        options = {"signs": dict.fromkeys(names, "+"), "posterior": {"method": method}}
+        config = FeatureConfig.model_validate(options)
+        network = fit_features(names, chosen, rejected, targets, config).network
+        posterior = weight_posterior(network, chosen, rejected, targets, config)
+        assert posterior.r_hat.max() < 1.02
+        assert posterior.effective.min() > 500
+        assert posterior.draws.min() >= 0.0
+        found[method] = posterior
+    spread = np.sqrt(np.diag(found["sampling"].covariance))
+    assert np.abs(found["laplace"].mean - found["sampling"].mean).max() < 0.4 * spread.max()
+    low, _ = found["sampling"].weight_intervals()
+    ends = dict(zip(names, low.tolist(), strict=True))
+    assert ends["scores.language-correctness"] > 0.05 > ends["scores.aspect-coverage"]
+    codes = group_folds(groups, 5)
+    held_out = out_of_fold_log_odds(names, chosen, rejected, targets, FeatureConfig(), codes)
+    calibration = calibrate(held_out, codes, groups)
+    assert 0.5 < calibration.temperature < 2.0
+    assert calibration.report["after"]["ece"]["value"] < 0.08

@@ -179,3 +179,90 @@ def test_a_step_that_cannot_be_shared_by_the_devices_is_refused(
     monkeypatch.setenv("WORLD_SIZE", "5")
     with pytest.raises(UsageError, match="change prompts_per_step"):
         grpo_arguments(make_job(tmp_path, tiny_model, toy_pairs), tmp_path)
+
+
+class Sentences:
+    """Stands for sampling: the same texts every time, so that their sentences are known."""
+
+    def __init__(self, tokenizer: Any, texts: Sequence[str]) -> None:
+        self.ids = [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in texts]
+
+    def __call__(self, prompt_ids: Any, *_: Any, **__: Any) -> tuple[list[list[int]], None]:
+        return [self.ids[row % len(self.ids)] for row in range(len(prompt_ids))], None
+
+
+TEXTS = ("abc. xyz. yy", "zz", "bb. zz", "abc.")
+
+
+@pytest.mark.parametrize("scaled", ["group", "none"])
+def test_shaping_gives_every_sentence_its_advantage(
+    scaled: Any, tmp_path: Path, tiny_model: Path, toy_pairs: list[PreferenceRecord]
+) -> None:
+    """Beside TRL's own: those are the group's, over its standard deviation; ours differ by each sentence's state."""
+    told: dict[str, Any] = {"prompts_per_step": 1, "group_size": 4, "micro_batch_size": 4, "scale_rewards": scaled}
+    found = []
+    for number, shaping in enumerate((None, {"weight": 0.0}, {})):
+        job = make_job(tmp_path, tiny_model, toy_pairs, max_new_tokens=16, shaping=shaping, **told)
+        trainer, _, _ = grpo_trainer(job, toy_pairs, tmp_path / str(number), [], letters)
+        trainer._generate_single_turn = Sentences(trainer.processing_class, TEXTS)  # pyright: ignore
+        trainer.model.train()  # pyright: ignore[reportOptionalMemberAccess]
+        found.append((trainer, trainer._generate_and_score_completions([{"prompt": "0"}] * 4)))
+    plain, unweighted, shaped = (rollout["advantages"] for _, rollout in found)
+    mask = found[0][1]["completion_mask"]
+    assert plain.shape == (4,)
+    assert unweighted.shape == shaped.shape == mask.shape
+    assert torch.allclose(unweighted, plain[:, None] * mask, atol=1e-5)
+    rewards = np.array(letters([], TEXTS))
+    # Potential of the state before each sentence; a text that ended is taken at its last sentence.
+    before = np.array([[0.0, 3 / 4, 3 / 9], [0.0, 0.0, 0.0], [0.0, 2 / 3, 2 / 3], [0.0, 0.0, 0.0]])
+    returns = rewards[:, None] - before
+    advantages = returns - returns.mean(0)
+    rows = [advantages[0], advantages[1, :1], advantages[2, :2], advantages[3, :1]]
+    scale = 1.0
+    if scaled == "group":
+        scale = np.sqrt(sum((row**2).mean() for row in rows) / 3) + 1e-4
+    # "abc." and the space that shows it ended, "xyz." and the space, "yy" with the end token.
+    expected = [[rows[0][0]] * 5 + [rows[0][1]] * 5 + [rows[0][2]] * 3, [rows[1][0]] * 3, [], [rows[3][0]] * 5]
+    expected[2] = [rows[2][0]] * 4 + [rows[2][1]] * 3
+    for row, wanted in enumerate(expected):
+        assert shaped[row, : len(wanted)].tolist() == pytest.approx([one / scale for one in wanted], abs=1e-5)
+        assert not shaped[row, len(wanted) :].any()
+    metrics = found[2][0]._metrics["train"]
+    assert metrics["shaping/sentences"] == [pytest.approx(7 / 4)]
+    assert metrics["shaping/variance"][0] > 0
+    # TRL's loss takes a number a token: while the policy is its own reference, it is the mean of what they are.
+    trainer, rollout = found[2]
+    trainer.current_gradient_accumulation_steps = 1  # pyright: ignore[reportAttributeAccessIssue]
+    loss = trainer._compute_loss(trainer.model, rollout)
+    assert float(loss.detach()) == pytest.approx(-np.mean([np.mean(one) for one in expected]) / scale, abs=1e-5)
+    gradients = []
+    for advantages_of in (shaped, plain):
+        trainer.model.zero_grad()  # pyright: ignore[reportOptionalMemberAccess]
+        trainer._compute_loss(trainer.model, {**rollout, "advantages": advantages_of}).backward()
+        found_in = [one.grad for one in trainer.model.parameters() if one.grad is not None]  # pyright: ignore
+        gradients.append(torch.cat([one.flatten() for one in found_in]))
+    assert float((gradients[0] - gradients[1]).norm()) > 0.1 * float(gradients[1].norm()) > 0
+
+
+@pytest.mark.slow
+def test_a_shaped_training_resumes_to_the_same_curve(
+    tmp_path: Path, tiny_model: Path, toy_pairs: list[PreferenceRecord]
+) -> None:
+    settings: dict[str, Any] = {"max_steps": 4, "max_new_tokens": 16, "save_steps": 2, "shaping": {"gamma": 0.9}}
+    job = make_job(tmp_path, tiny_model, toy_pairs, **settings)
+    whole, first, second = Log(), Log(stop_after=2), Log()
+    grpo_trainer(job, toy_pairs, tmp_path / "whole", [whole], letters)[0].train()
+    grpo_trainer(job, toy_pairs, tmp_path / "work", [first], letters)[0].train()
+    at = latest_complete_checkpoint(tmp_path / "work")
+    grpo_trainer(job, toy_pairs, tmp_path / "work", [second], letters)[0].train(resume_from_checkpoint=str(at))
+    for name in ("loss", "reward", "shaping/sentences", "shaping/variance"):
+        assert [row[name] for row in first.rows + second.rows] == [row[name] for row in whole.rows]
+
+
+def test_shaping_asks_for_a_score(
+    tmp_path: Path, tiny_model: Path, toy_pairs: list[PreferenceRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(tmp_path, tiny_model, toy_pairs, shaping={})
+    monkeypatch.setattr("shared.training.grpo.load_reward", lambda *_: Table())
+    with pytest.raises(UsageError, match=r"grpo\.shaping asks for a reward model with a score"):
+        grpo_trainer(job, toy_pairs, tmp_path / "work", [])

@@ -1,7 +1,7 @@
 """On-policy rounds as stages: their names and keys, a run on a tiny model, resuming, and the adapters of two rounds."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +103,21 @@ def test_rounds_go_through_the_prompts(toy_pairs: list[PreferenceRecord]) -> Non
     assert round_prompts(toy_pairs[::-1], 10, 1) == asked[0]
 
 
-def adapter(base: Path, folder: Path, seed: int, rank: int, alpha: int) -> Path:
+def adapter(
+    base: Path,
+    folder: Path,
+    seed: int,
+    rank: int,
+    alpha: int,
+    targets: Sequence[str] = ("q_proj", "down_proj"),
+    layers: list[int] | None = None,
+) -> Path:
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha, target_modules=list(targets), layers_to_transform=layers, task_type="CAUSAL_LM"
+    )
     model: Any = get_peft_model(load_causal_lm(base), config)
     for name, weight in model.named_parameters():
         if "lora_B" in name:
@@ -133,14 +143,29 @@ def test_two_rounds_adapters_are_one_of_the_base(tiny_model: Path, tmp_path: Pat
     assert plain_policy(tiny_model, middle, tmp_path / "unused") == middle
 
 
-def test_adapters_of_other_layers_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+def test_adapters_of_other_layers_are_joined_too(tiny_model: Path, tmp_path: Path) -> None:
+    first = adapter(tiny_model, tmp_path / "first", 1, 2, 6)
+    middle = plain_policy(tiny_model, first, tmp_path / "middle")
+    second = adapter(middle, tmp_path / "second", 2, 3, 3, ("down_proj", "up_proj"), layers=[1])
+    ids = torch.tensor([[5, 6, 7, 8, 9]])
+    with torch.no_grad():
+        expected = load_policy(middle, second)(ids).logits
+        join_adapters(first, second)
+        assert torch.allclose(load_policy(tiny_model, second)(ids).logits, expected, atol=1e-5)
+    joined = json.loads((second / "adapter_config.json").read_text())
+    assert joined["r"] == 5
+    assert {name.rpartition(".")[2] for name in joined["target_modules"]} == {"q_proj", "down_proj", "up_proj"}
+    assert len(joined["target_modules"]) == 5
+
+
+def test_an_adapter_with_whole_weights_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     first = adapter(tiny_model, tmp_path / "first", 1, 2, 2)
     second = adapter(tiny_model, tmp_path / "second", 2, 2, 2)
     weights = load_file(second / "adapter_model.safetensors")
-    save_file(dict(list(weights.items())[2:]), second / "adapter_model.safetensors")
-    with pytest.raises(StageError, match="adapt different layers"):
+    save_file({**weights, "base_model.model.norm.weight": torch.ones(3)}, second / "adapter_model.safetensors")
+    with pytest.raises(StageError, match=r"norm\.weight is no low-rank one"):
         join_adapters(first, second)
 
 

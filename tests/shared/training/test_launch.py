@@ -34,11 +34,11 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VALIGN_DEVICE", "cpu")
 
 
-@pytest.fixture
-def make_job(tmp_path: Path, tiny_model: Path, toy_pairs: list[PreferenceRecord]) -> MakeJob:
-    records, reference = tmp_path / "train.arrow", tmp_path / "reference.arrow"
-    write_records(records, toy_pairs)
-    write_logps(reference, toy_pairs, reference_logps(tiny_model, toy_pairs, PromptFormat(), 256, "float32"))
+def job_maker(folder: Path, model: Path, pairs: list[PreferenceRecord]) -> MakeJob:
+    """Makes jobs whose files lie in a folder."""
+    records, reference = folder / "train.arrow", folder / "reference.arrow"
+    write_records(records, pairs)
+    write_logps(reference, pairs, reference_logps(model, pairs, PromptFormat(), 256, "float32"))
 
     def make(output: str = "out", **config: Any) -> DpoJob:
         settings: dict[str, Any] = {
@@ -51,17 +51,39 @@ def make_job(tmp_path: Path, tiny_model: Path, toy_pairs: list[PreferenceRecord]
             "save_steps": 3,
         }
         return DpoJob(
-            model=tiny_model,
+            model=model,
             model_name="tiny",
             records=[records],
             reference=reference,
-            output=tmp_path / output,
+            output=folder / output,
             seed=1,
             precision="float32",
             config=DpoConfig(**(settings | config)),
         )
 
     return make
+
+
+@pytest.fixture
+def make_job(tmp_path: Path, tiny_model: Path, toy_pairs: list[PreferenceRecord]) -> MakeJob:
+    return job_maker(tmp_path, tiny_model, toy_pairs)
+
+
+@pytest.fixture(scope="module")
+def whole(
+    tiny_model: Path, toy_pairs: list[PreferenceRecord], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[dict[str, float]], dict[str, bytes]]:
+    """(metrics, weights) of a training that nobody stopped, 120 steps.
+
+    Long enough that a signal comes before the end on a fast machine too.
+    """
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("VALIGN_DEVICE", "cpu")
+        job = job_maker(folder, tiny_model, toy_pairs)(epochs=20)
+        launch(job, folder / "work")
+    return read_metrics(folder / "work" / "metrics.jsonl"), weights(job.output)
 
 
 def weights(folder: Path) -> dict[str, bytes]:
@@ -100,28 +122,48 @@ def test_dpo_lora_trains_and_reports(make_job: MakeJob, tmp_path: Path) -> None:
     assert first["rewards/chosen"] == pytest.approx(0, abs=1e-3)
 
 
+def mlflow_run(folder: Path) -> tuple[Any, str]:
+    """(client of a new database, id of a run in it)."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.create_experiment("toy", artifact_location=(folder / "artifacts").as_uri())
+    return client, client.create_run(experiment).info.run_id
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
 def test_a_stopped_training_resumes_to_the_same_curve_and_weights(
-    make_job: MakeJob, tmp_path: Path, number: signal.Signals
+    make_job: MakeJob,
+    whole: tuple[list[dict[str, float]], dict[str, bytes]],
+    tmp_path: Path,
+    number: signal.Signals,
 ) -> None:
-    # Long enough that the signal comes before the end on a fast machine too.
-    whole = make_job("whole", epochs=20)
-    launch(whole, tmp_path / "work-whole")
-    work = tmp_path / "work"
-    cut = make_job("cut", epochs=20)
+    """The curve in metrics.jsonl and, after kill -9, that in MLflow, which gets every point once."""
+    work, tracking = tmp_path / "work", None
+    if number == signal.SIGKILL:
+        client, run = mlflow_run(tmp_path)
+        tracking = {"tracking_uri": client.tracking_uri, "run_id": run}
+    job = make_job(epochs=20)
     with pytest.raises(StageError, match=r"run again|continues from"):
-        launch(cut, work, on_progress=kill_child_at(8, number, work))
-    assert not cut.output.exists()
+        launch(job, work, tracking, kill_child_at(8, number, work))
+    assert not job.output.exists()
     at = latest_complete_checkpoint(work)
     assert at is not None
-    result = launch(cut, work)
+    result = launch(job, work, tracking)
     assert result.resumed_from == int(at.name.partition("-")[2])
     if number == signal.SIGTERM:
         assert (result.resumed_from or 0) >= 8
     assert result.steps == 120
-    assert read_metrics(work / "metrics.jsonl") == read_metrics(tmp_path / "work-whole" / "metrics.jsonl")
-    assert weights(cut.output) == weights(whole.output) != {}
+    rows = read_metrics(work / "metrics.jsonl")
+    assert rows == whole[0]
+    assert weights(job.output) == whole[1] != {}
     assert not list(work.rglob("training_args.bin"))
+    assert "run_id" not in (work / "job.json").read_text()
+    if number == signal.SIGKILL:
+        curve = client.get_metric_history(run, "train/loss")
+        assert [(point.step, point.value) for point in sorted(curve, key=lambda point: point.step)] == [
+            (row["step"], row["loss"]) for row in rows
+        ]
 
 
 def test_a_killed_parent_takes_the_child_with_it(make_job: MakeJob, tmp_path: Path) -> None:
@@ -213,24 +255,6 @@ def test_reward_models_learn_and_load(
     assert (odds > 0).mean() > 0.9
     assert odds == pytest.approx(-model.compare(prompts, rejected, chosen), abs=1e-4)
     assert model.score(prompts, chosen, batch_size=3) == pytest.approx(model.score(prompts, chosen), abs=1e-4)
-
-
-def test_the_curve_reaches_tracking_once_though_training_was_cut(make_job: MakeJob, tmp_path: Path) -> None:
-    from mlflow import MlflowClient
-
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    client = MlflowClient(uri)
-    run = client.create_run(client.create_experiment("toy", artifact_location=(tmp_path / "a").as_uri())).info.run_id
-    where, work = {"tracking_uri": uri, "run_id": run}, tmp_path / "work"
-    with pytest.raises(StageError):
-        launch(make_job(epochs=20), work, where, kill_child_at(8, signal.SIGKILL, work))
-    launch(make_job(epochs=20), work, where)
-    curve = client.get_metric_history(run, "train/loss")
-    rows = read_metrics(work / "metrics.jsonl")
-    assert [(point.step, point.value) for point in sorted(curve, key=lambda point: point.step)] == [
-        (row["step"], row["loss"]) for row in rows
-    ]
-    assert "run_id" not in (work / "job.json").read_text()
 
 
 def test_two_threads_may_train_at_once(make_job: MakeJob, tmp_path: Path) -> None:

@@ -24,42 +24,56 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VALIGN_RANKS", raising=False)
 
 
-def worker(job: DpoJob, work: Path, ranks: int) -> list[dict[str, float]]:
-    """Metrics of a job that so many processes trained."""
-    work.mkdir()
-    (work / "job.json").write_text(job.model_dump_json(), encoding="utf-8")
-    command = [sys.executable, "-P", "-m", "shared.training.worker", str(work / "job.json"), str(work)]
-    done = subprocess.run(
-        [*command, *(["--ranks", str(ranks)] if ranks > 1 else [])],
-        env={**os.environ, "VALIGN_PARENT": str(os.getpid())},
-        cwd=work,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return read_metrics(work / "metrics.jsonl")
+CASES: dict[str, dict[str, Any]] = {
+    "full": {"loss": "sigmoid"},
+    "lora": {"loss": "sigmoid", "lora": LoraConfig(rank=4)},
+    "kto": {"loss": "kto"},
+    "kto lora": {"loss": "kto", "lora": LoraConfig(rank=4)},
+}
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tiny_model: Path, toy_pairs: list[PreferenceRecord], tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, int], tuple[list[dict[str, float]], dict[str, Any]]]:
+    """(metrics, weights) by case and number of processes.
+
+    Nine pairs in steps of four: the last step of an epoch has one pair, so that one rank has none.
+    """
+    found = {}
+    for ranks in (1, 2):
+        jobs: dict[str, DpoJob] = {}
+        root = tmp_path_factory.mktemp(f"ranks-{ranks}")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("VALIGN_DEVICE", "cpu")
+            for name, config in CASES.items():
+                job = policy_job(root / name, tiny_model, toy_pairs[:9], epochs=2, micro_batch_tokens=150, **config)
+                (root / name / "work").mkdir()
+                (root / name / "work" / "job.json").write_text(job.model_dump_json(), encoding="utf-8")
+                jobs[name] = job
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+        done = subprocess.run(
+            [
+                *(sys.executable, "-P", *(torchrun if ranks > 1 else [])),
+                *(str(Path(__file__).with_name("jobs_in_turn.py")), *(str(root / name / "work") for name in CASES)),
+            ],
+            env={**os.environ, "VALIGN_DEVICE": "cpu", "OMP_NUM_THREADS": "1"},
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        for name, job in jobs.items():
+            (file,) = job.output.glob("*.safetensors")
+            found[name, ranks] = read_metrics(root / name / "work" / "metrics.jsonl"), load_file(file)
+    return found
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("loss", "lora"),
-    [("sigmoid", None), ("sigmoid", LoraConfig(rank=4)), ("kto", None), ("kto", LoraConfig(rank=4))],
-    ids=["full", "lora", "kto", "kto lora"],
-)
-def test_two_ranks_give_the_curve_of_one(
-    loss: str, lora: LoraConfig | None, tiny_model: Path, toy_pairs: list[PreferenceRecord], tmp_path: Path
-) -> None:
-    """Nine pairs in steps of four: the last step of an epoch has one pair, so that one rank has none."""
-    records = toy_pairs[:9]
-    curves, weights = [], []
-    for ranks in (1, 2):
-        folder = tmp_path / str(ranks)
-        job = policy_job(folder, tiny_model, records, loss=loss, lora=lora, epochs=2, micro_batch_tokens=150)
-        curves.append(worker(job, folder / "work", ranks))
-        (file,) = job.output.glob("*.safetensors")
-        weights.append(load_file(file))
-    one, two = curves
+@pytest.mark.parametrize("case", CASES)
+def test_two_ranks_give_the_curve_of_one(case: str, trained: Any) -> None:
+    (one, weights), (two, others) = trained[case, 1], trained[case, 2]
     assert [row["step"] for row in one] == [row["step"] for row in two] == [1, 2, 3, 4, 5, 6]
     for ours, theirs in zip(two, one, strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
@@ -68,10 +82,10 @@ def test_two_ranks_give_the_curve_of_one(
         for name in ("rewards/chosen", "rewards/rejected", "logps/chosen", "logps/rejected"):
             assert ours[name] == pytest.approx(theirs[name], rel=1e-4, abs=1e-4)
     assert one[0]["loss"] != pytest.approx(one[-1]["loss"], rel=1e-3)  # it is no flat curve that they share
-    assert weights[0].keys() == weights[1].keys()
+    assert weights.keys() == others.keys()
     # AdamW's first steps are the signs of gradients: an entry that is all but 0 may go either way.
-    for name, value in weights[0].items():
-        assert float((weights[1][name] - value).norm()) < 0.02 * 1e-3 * 6 * value.numel() ** 0.5, name
+    for name, value in weights.items():
+        assert float((others[name] - value).norm()) < 0.02 * 1e-3 * 6 * value.numel() ** 0.5, name
 
 
 @pytest.mark.slow

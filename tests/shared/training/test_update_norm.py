@@ -39,6 +39,7 @@ def update_norms(trainer: PolicyTrainer, watch: UpdateNorm) -> list[float]:
     return watch.norms
 
 
+@pytest.mark.slow
 def test_fifty_small_updates_under_autocast_are_as_large_as_in_float32(
     tiny_model: Path, toy_pairs: list[PreferenceRecord], tmp_path: Path
 ) -> None:
