@@ -51,9 +51,12 @@ def _imported_names(tree: ast.AST, module: str, is_package: bool) -> set[str]:
                 base = ".".join([*parents, base] if base else parents)
             names.add(base)
             names.update(f"{base}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _looks_like_module(node.value):
-            # A child process is started by module name ("shared.training.worker"): such a string is an import too.
-            names.add(node.value)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            # A child process is started by module name ("shared.training.worker", or "module:function"): such a string
+            # is an import too.
+            named = node.value.partition(":")[0]
+            if _looks_like_module(named):
+                names.add(named)
     return names
 
 

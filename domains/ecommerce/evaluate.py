@@ -27,8 +27,8 @@ def evaluate(context: StageContext) -> dict[str, float]:
     """Evaluates reward model, judge and every policy's summaries.
 
     Config: ``policies`` (the untrained base first), ``threshold``, ``factors``, ``costs``, ``examples``,
-    ``summary_prompt``, ``prompt``, ``precision``. Inputs ``data``, ``features`` (records with scores), ``reward``, ``judge`` and
-    ``summaries-<name>``; models ``reward`` and ``judge`` (bodies of the scorers).
+    ``summary_prompt``, ``prompt``, ``precision``. Inputs ``data``, ``features`` (records with scores), ``reward``,
+    ``judge`` and ``summaries-<name>``; models ``reward`` and ``judge`` (bodies of the scorers).
 
     Writes ``evaluation.json``, what `measure_summaries` writes, and ``measured/<name>.json`` for the gate. Metrics are
     ``eval/...``; ``eval/reward_score`` is that of the reward trained for, ``eval/judge_score`` that of the judge, which

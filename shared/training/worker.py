@@ -61,6 +61,8 @@ def _save(trainer: Any, job: Any, settings: Any) -> None:
     out = job.output
     out.mkdir(parents=True, exist_ok=True)
     (trainer.save_result if job.kind == "custom" else trainer.save_model)(str(out))
+    if not trainer.args.should_save:  # another rank would read what the first one is writing
+        return
     for name in (PICKLED_ARGUMENTS, "README.md"):
         (out / name).unlink(missing_ok=True)
     adapter = out / "adapter_config.json"

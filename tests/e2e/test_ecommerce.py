@@ -30,9 +30,9 @@ def options(tmp_path_factory, tiny_model, tiny_encoder) -> tuple[str, ...]:
                 "features": {"inputs": ["scores.measured.*"], "l2": 0.1, "extractor": "ecommerce", "posterior": {}},
             },
         },
-        "judge": {"body": str(tiny_encoder), "training": {**training, "lora": None}},
+        "judge": {"body": str(tiny_encoder), "training": {**training, "lora": None, "max_length": 256}},
         "reward_study": {"folds": 3, "inner_folds": 2, "l2": [0.1, 1.0], "network": None, "curve": None},
-        "sft": training,
+        "sft": {**training, "learning_rate": 1e-2},
         "align": {
             **training,
             "seeds": [0, 1],
@@ -68,7 +68,12 @@ def test_the_policy_is_a_supervised_one_trained_further(tiny, record) -> None:
     metrics = {one["stage"]: one["metrics"] for one in record["stages"]}
     assert metrics["demonstrations"]["demonstrations/train"] > 0
     assert metrics["sft"]["sft/steps"] > 0
-    assert metrics["eval"]["eval/reward_score"] != metrics["eval"]["eval/base/reward_score"]
+    digests = [one["digest"] for one in record["stages"] if one["stage"].startswith("align/seed-")]
+    for digest in digests:
+        curves = (tiny.home / "store" / "objects" / "align" / digest / "curves.jsonl").read_text(encoding="utf-8")
+        # Policy and reference are one at the first step: both are the supervised policy, and the loss is a coin's.
+        assert json.loads(curves.splitlines()[0])["loss"] == pytest.approx(0.693147, abs=1e-4)
+    assert len(digests) == 2
 
 
 def test_another_reward_reuses_what_it_does_not_change(tiny, options, record) -> None:

@@ -78,3 +78,8 @@ def test_a_child_process_started_by_module_name_counts(package):
         assert any(name.startswith("shared.training.worker") for name in found)
     write(package / "stage.py", 'COMMAND = ["python", "-m", "shared.digest"]\n')
     assert "shared.digest" in code_digests("plug.stage")
+
+
+def test_a_builder_named_by_module_and_function_counts(package):
+    write(package / "stage.py", 'BUILDER = "shared.digest:json_digest"\n')
+    assert "shared.digest" in code_digests("plug.stage")

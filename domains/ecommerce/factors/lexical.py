@@ -192,7 +192,8 @@ def polarity_coverage(view: SummaryView) -> float:
 @factor("repetition", scale="share 0-1", sign="-", cost="lexical")
 def repetition(view: SummaryView) -> float:
     """Share of the summary's content words whose stem it has used before, as the mean over all runs of 20 of them, so
-    that a longer summary is not a more repetitive one (1 - moving-average type-token ratio, Covington and McFall 2010)."""
+    that a longer summary is not a more repetitive one: 1 - moving-average type-token ratio (Covington and McFall,
+    2010)."""
     content = view.summary.content
     runs = [content[start : start + WINDOW] for start in range(max(1, len(content) - WINDOW + 1))]
     return 1 - _mean([_share(len(set(run)), len(run), 1.0) for run in runs])

@@ -13,11 +13,14 @@ LEVELS = {
     "accuracy": "all pairs",
     "cross_tier": "across tiers",
     "same_tier": "same tier",
+    "log_loss": "log-loss, nats",
+    "ece": "calibration error",
+}
+LENGTH = {
+    "accuracy": "all pairs",
     "length_matched": "like length",
     "length_contrary": "shorter preferred",
     "length_partialled": "length partialled out",
-    "log_loss": "log-loss, nats",
-    "ece": "calibration error",
 }
 TESTS = {
     "accuracy": "Accuracy",
@@ -38,7 +41,7 @@ def study_sections(folder: Path) -> list[Section]:
     """
     study = json.loads((folder / STUDY_FILE).read_text(encoding="utf-8"))
     facts = study["facts"]
-    tables = [_levels(study), *_differences(study)]
+    tables = [_levels(study), _length(study), *_differences(study)]
     plots: list[Plot] = []
     if study["curve"] is not None:
         plots.append(curve_plot(study["curve"]))
@@ -63,19 +66,32 @@ def _estimate(values: Mapping[str, Any], key: str = "value") -> Cell:
 
 
 def _levels(study: Mapping[str, Any]) -> Table:
-    facts = study["facts"]
     return Table(
         caption="What each reward is worth on products that it has not seen",
         columns=["reward", *LEVELS.values()],
-        rows=[
-            [one["title"], *(_estimate(one["estimates"][name]) for name in LEVELS)] for one in study["sets"].values()
-        ],
-        note="Accuracy is the share of pairs whose preferred summary scores higher; a tie counts one half. Like "
-        f"length: {facts['length_matched']} pairs whose longer summary has up to {facts['matched_tolerance']:.0%} more "
-        "words. Length partialled out: after the part of the log-odds that is linear in the difference of log words is "
-        "taken off. 95 % intervals from resampling products (and seeds, where there are several).",
+        rows=_rows(study, LEVELS),
+        note="Accuracy is the share of pairs whose preferred summary scores higher; a tie counts one half. 95 % "
+        "intervals from resampling products (and seeds, where there are several).",
         dense=True,
     )
+
+
+def _length(study: Mapping[str, Any]) -> Table:
+    facts = study["facts"]
+    return Table(
+        caption="The same with length under control: accuracy",
+        columns=["reward", *LENGTH.values()],
+        rows=_rows(study, LENGTH),
+        note=f"Preferred summaries have {facts['mean_words']['chosen']:.0f} words on average, the others "
+        f"{facts['mean_words']['rejected']:.0f}. Like length: {facts['length_matched']} pairs, the longer summary with "
+        f"at most {facts['matched_tolerance']:.0%} more words. Length partialled out: after the part of the log-odds "
+        "that is linear in the difference of log words is taken off.",
+        dense=True,
+    )
+
+
+def _rows(study: Mapping[str, Any], columns: Mapping[str, str]) -> list[list[Cell]]:
+    return [[one["title"], *(_estimate(one["estimates"][name]) for name in columns)] for one in study["sets"].values()]
 
 
 def _differences(study: Mapping[str, Any]) -> list[Table]:
@@ -178,7 +194,10 @@ def _short(one: Mapping[str, Any]) -> str:
 
 
 def _notices(study: Mapping[str, Any]) -> list[Notice]:
-    found = [Notice(level="note", text=f"{name}: {why}.") for name, why in study["skipped"].items()]
+    found: list[Notice] = []
+    if study["skipped"]:
+        told = "; ".join(f"{name} ({why})" for name, why in study["skipped"].items())
+        found.append(Notice(level="note", text=f"Not in this study: {told}."))
     if study["left_out"]:
         lacking = ", ".join(f"{count} lack {family}.*" for family, count in study["left_out"].items())
         found.append(Notice(level="warning", text=f"Pairs without all scores are left out of the study: {lacking}."))

@@ -180,7 +180,7 @@ def _with_language_model(study: Study, config: RewardStudyConfig, scores: LmScor
         study.designs["all"] = design.beside(scores.stacked)
     elif design is not None and not any(name.startswith("judge.") for name in design.names):
         del study.designs["all"]
-        study.skipped["all"] = "no language model in every fold and no features of a judge: it would be `both`"
+        study.skipped["all"] = "no language model in every fold and no features of a judge: the same as both"
     if config.network is None:
         study.designs.pop("given-network", None)
     for name in config.sets:

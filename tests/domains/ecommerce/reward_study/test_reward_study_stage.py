@@ -58,7 +58,7 @@ def test_what_is_planted_is_found_and_reported(study, toy_preferences):
     assert "reward-study/measured/pairs_to_level" in metrics
     (section,) = study_sections(folder)
     captions = [table.caption for table in section.tables]
-    assert len(captions) == 6
+    assert len(captions) == 7
     assert captions[-1] == "Pairs that it takes to reach an accuracy of 0.7"
     (plot,) = section.plots
     assert "measured text features, linear" in plot.alt

@@ -50,7 +50,7 @@ def test_simuleval_finds_our_delays_and_latency(
     found = decode(
         policy, simul_tokenizer, [policy.format.source(simul_tokenizer, text) for text in texts], rule, CONFIG
     )
-    result = run_simuleval(folder, None, texts, references, rule, tmp_path / "work", CONFIG, seconds=600)
+    result = run_simuleval(folder, None, texts, references, rule, tmp_path / "work", CONFIG, 600, "float32")
     assert len(result.sentences) == len(texts)
     for ours, theirs in zip(found, result.sentences, strict=True):
         assert theirs.delays.delays == ours.delays
@@ -99,6 +99,7 @@ def test_the_agent_file_works_by_path_and_by_class(
         monkeypatch.setattr(loading, "EVALUATION_SYSTEM_LIST", [])
         monkeypatch.setattr("simuleval.utils.EVALUATION_SYSTEM_LIST", loading.EVALUATION_SYSTEM_LIST)
         command = ["simuleval", *chosen, "--policy", str(folder), "--rule", "wait-k:2", "--extra-tokens", "6"]
+        command += ["--precision", "float32"]
         command += ["--tokens-per-source-token", "0.5", "--latency-metrics", "AL", "LAAL", "AP", "DAL"]
         command += [part for name, path in files.items() for part in (f"--{name}", str(path))]
         monkeypatch.setattr(sys, "argv", command)
