@@ -40,7 +40,8 @@ def test_the_policy_part_is_the_formula(segments: int, units: int, seed: int, da
     paths = [data.draw(st.sampled_from(monotone_paths(segments, units))) for _ in range(2)]
     found = policy_logps(logits.view(-1), *grid_states(2, segments, units), paths, [units, units])
     expected = [by_hand(logits[number].sigmoid(), path, units) for number, path in enumerate(paths)]
-    assert found.tolist() == pytest.approx(expected, abs=1e-12)
+    # The oracle takes 1 - c, which loses up to four digits where c is within 1e-4 of 1.
+    assert found.tolist() == pytest.approx(expected, abs=1e-10)
 
 
 @pytest.mark.parametrize(("segments", "units"), [(1, 1), (1, 4), (3, 1), (3, 4), (4, 3)])
