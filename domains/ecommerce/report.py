@@ -77,7 +77,7 @@ def headline(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
 
 
 def sections(folders: Mapping[str, Path]) -> list[Section]:
-    """The report's sections: data, lint, training, reward, study, summaries, hacking, features, examples."""
+    """The report's sections: data, lint, training, reward, study, summaries, hacking, features, examples, aspects."""
     evaluation = read_artifact(folders, "eval", "evaluation.json")
     summaries = read_artifact(folders, "eval", "summaries.json")
     found = [data_section(folders, "products"), data_quality_section(folders)]
@@ -90,6 +90,7 @@ def sections(folders: Mapping[str, Path]) -> list[Section]:
     found.append(_scores(evaluation))
     names = {name: label(name) for name in evaluation["policies"]}
     found += summary_sections(summaries, read_artifact(folders, "eval", "examples.json"), names)
+    found.append(Section.model_validate(read_artifact(folders, "eval", "aspects.json")))
     found += on_policy_sections(folders, label)
     return found
 

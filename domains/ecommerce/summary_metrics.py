@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from domains.ecommerce.aspect_blocks import aspect_section
+from domains.ecommerce.aspect_report import aspect_report
 from domains.ecommerce.faithfulness import METRIC, Faithfulness, faithfulness
 from domains.ecommerce.feature_means import feature_means
 from domains.ecommerce.hacking_checks import compare_form, form_table
@@ -25,6 +27,7 @@ from shared.evaluation.intervals import Floats, bootstrap_mean
 from shared.evaluation.measured import ItemValues
 from shared.stages import StageContext
 
+ASPECTS = 8  # shown of one product
 OTHERS = 3  # other products whose reviews each summary is held against, for the false-positive rate
 
 
@@ -84,7 +87,7 @@ def measure_summaries(context: StageContext) -> dict[str, float]:
     ``judge``, with model ``judge`` (its body).
 
     Writes ``summaries.json`` (all figures, see `summary_report`), ``items.json`` (values by metric, policy and product,
-    for the gate) and ``examples.json``.
+    for the gate), ``examples.json`` and ``aspects.json`` (a report's section on the product with most reviews).
 
     Returns:
         ``eval/<metric>`` of the second policy (the first that was trained) and ``eval/<first>/<metric>`` of the first.
@@ -108,6 +111,9 @@ def measure_summaries(context: StageContext) -> dict[str, float]:
     write_json(context.out / "summaries.json", found)
     write_json(context.out / "items.json", items)
     write_json(context.out / "examples.json", _examples(products, summaries, spans, config["examples"]))
+    shown = max(products, key=lambda one: len(one.reviews))  # the first of those with most
+    section = aspect_section(aspect_report(shown, embed, ASPECTS), f"What customers say of {shown.id}")
+    write_json(context.out / "aspects.json", section.model_dump(mode="json"))
     return _metrics(found, policies)
 
 

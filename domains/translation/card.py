@@ -112,7 +112,7 @@ def _card(context: StageContext) -> ModelCard:
             f"{evaluation['counts']['decoded']} held-out sentences; intervals are 95 %, resampling sentences (and "
             "seeds where there are several).",
             f"Signatures: {evaluation['signatures']['BLEU']}; {evaluation['signatures']['chrF']}.",
-            *[f"{one['b']}: {_verdict(one)}" for one in evaluation["comparisons"]],
+            *[f"{one['a']} against {one['b']}: {_verdict(one)}" for one in evaluation["comparisons"]],
         ],
         gate=GateDecision.read(context.inputs["gate"] / "decision.json"),
         limits=LIMITS,
@@ -171,7 +171,7 @@ def _metrics(evaluation: Mapping[str, Any]) -> list[CardMetric]:
         if one["difference"]["difference"] is not None and one["area_a"] is not None:
             rows.append(
                 CardMetric(
-                    f"mean chrF at low latency, against {one['b']}",
+                    f"mean chrF at low latency, {one['a']} against {one['b']}",
                     _plain(one["area_a"], one),
                     _plain(one["area_b"], one),
                     PairedDifference.from_json(one["difference"]),

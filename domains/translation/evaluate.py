@@ -16,7 +16,7 @@ from domains.translation.latency.delays import Delays
 from domains.translation.latency.logs import LoggedSentence, read_log
 from domains.translation.latency.summary import sentence_latency, summarise
 from domains.translation.quality import comet_statistics
-from domains.translation.systems import ALIGNED, BASE, OFFLINE, SFT, SystemPlan
+from domains.translation.systems import ALIGNED, BASE, BOUNDED, OFFLINE, SFT, SystemPlan
 from domains.translation.units import split_units
 from shared.card_inputs import read_json
 from shared.device import pick_device
@@ -25,7 +25,12 @@ from shared.evaluation.intervals import Floats
 from shared.evaluation.measured import ItemValues, Measured
 from shared.stages import StageContext
 
-VERDICT = ("wait-k on SFT", "wait-k, tuned", "SimulPL, alpha = 0", "SFT only")
+# What each system is compared with: thresholds alone trace a curve of their own, within lags they are wait-k's rivals.
+VERDICT = {
+    "SimulPL": ("wait-k on SFT", "wait-k, tuned", "SimulPL, alpha = 0", "SFT only", "champion"),
+    "model": ("champion",),
+    BOUNDED[ALIGNED]: ("wait-k on SFT", "wait-k, tuned", BOUNDED[SFT], "SimulPL"),
+}
 METRICS = ("chrF", "BLEU")
 
 
@@ -115,10 +120,13 @@ def _point(one: CurvePoint) -> dict[str, Any]:
 
 
 def _comparisons(systems: Mapping[str, System], groups: Sequence[str], resamples: int) -> list[CurveComparison]:
-    """SimulPL (or what stands in its place) against every other system of the verdict."""
-    mine = next((systems[name] for name in ("SimulPL", "model") if name in systems), None)
-    others = [name for name in (*VERDICT, "champion") if name in systems]
-    return [compare_curves(mine, systems[name], groups, n_resamples=resamples) for name in others] if mine else []
+    """The verdict: each system of `VERDICT` that there is against each other one of its row."""
+    return [
+        compare_curves(systems[one], systems[other], groups, n_resamples=resamples)
+        for one, others in VERDICT.items()
+        for other in others
+        if one in systems and other in systems
+    ]
 
 
 def _offline(

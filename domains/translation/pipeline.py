@@ -25,7 +25,17 @@ from domains.translation.recipe import TranslationRecipe
 from domains.translation.settings import LatencyWord
 from domains.translation.simul_dpo_stage import align, path_reference
 from domains.translation.simuleval_stage import check_with_simuleval
-from domains.translation.systems import ABLATION, ALIGNED, BASE, PROMPTED, SFT, WAIT_K, plan_systems, rules_of
+from domains.translation.systems import (
+    ABLATION,
+    ALIGNED,
+    BASE,
+    PROMPTED,
+    SFT,
+    WAIT_K,
+    bounded_rules,
+    plan_systems,
+    rules_of,
+)
 from shared.domain import Domain, PipelineRequest, Policy
 from shared.gate_stage import gate
 from shared.recipes import to_values
@@ -56,8 +66,10 @@ def build(request: PipelineRequest) -> list[Stage]:
     other = request.only_evaluate or request.champion
     if other is not None:
         policies[other.name] = {0: other}
+    measured = recipe.evaluate
+    bounded = bounded_rules(measured.shown, recipe.baselines.wait_k, measured.lag_width)
     systems = plan_systems(
-        list(policies), recipe.evaluate.thresholds, recipe.baselines.wait_k, recipe.baselines.lsg, WORDS
+        list(policies), measured.thresholds, recipe.baselines.wait_k, recipe.baselines.lsg, WORDS, bounded
     )
     decoded = {}
     for name, by_seed in policies.items():

@@ -82,6 +82,8 @@ class EvaluateRecipe(Component):
         sentences: test sentences at most; null takes all.
         thresholds: of the confidence: the points of a curve.
         shown: the threshold at which preferences are measured and examples shown; one of `thresholds`.
+        lag_width: SimulPL and the supervised policy are also decoded by their confidence (at `shown`) within lags of k
+            to k + `lag_width` source units, for each k of `baselines.wait_k`; null leaves that out.
         decoding: limits and batch.
         shots: examples that the base is shown.
         timed: sentences decoded one by one, for computation-aware latency; 0 leaves it out.
@@ -96,6 +98,7 @@ class EvaluateRecipe(Component):
     sentences: int | None = Field(default=None, ge=2)
     thresholds: tuple[float, ...] = Field(default=(0.5, 0.65, 0.75, 0.85, 0.92), min_length=1)
     shown: float = 0.75
+    lag_width: int | None = Field(default=2, ge=1)
     decoding: DecodingConfig = DecodingConfig()
     shots: int = Field(default=2, ge=0)
     timed: int = Field(default=4, ge=0)

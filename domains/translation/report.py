@@ -7,7 +7,7 @@ from typing import Any
 
 from domains.translation.curve_plots import quality_latency_plot, staircase_plot
 from domains.translation.curves import CurvePoint
-from domains.translation.systems import ALIGNED, BASE, SFT
+from domains.translation.systems import ALIGNED, BASE, BOUNDED, SFT
 from shared.evaluation.intervals import Estimate
 from shared.report.blocks import Answer, Example, Interval, Notice, Plot, Section, Table
 from shared.report.lint_section import lint_section
@@ -20,7 +20,7 @@ POLICIES = {
     "alpha-0": "SimulPL, alpha = 0",
     "wait-k": "wait-k, tuned",
 }
-PLOTTED = ("SimulPL", "SimulPL, alpha = 0", "SFT only", "wait-k on SFT", "wait-k, tuned", "LSG on SFT")
+PLOTTED = ("SimulPL", BOUNDED[ALIGNED], "SimulPL, alpha = 0", "SFT only", "wait-k on SFT", "wait-k, tuned")
 
 
 def _read(folders: Mapping[str, Path], stage: str, name: str) -> Any:
@@ -64,7 +64,7 @@ def headline(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
             figures = evaluation["latency"][policy]["figures"]
             rows.append(_row(f"LAAL, source units: {label(policy)}", figures["LAAL"], f"at {evaluation['shown']}"))
     for one in evaluation["comparisons"]:
-        what = f"chrF at low latency: gain on {one['b']}"
+        what = f"chrF at low latency: {one['a']} less {one['b']}"
         rows.append(_row(what, one["difference"], one["note"] or _p(one["difference"]["p_value"])))
     if "preferences" in folders:
         for name, measure in _read(folders, "preferences", "preferences.json")["measures"].items():
@@ -133,7 +133,7 @@ def _curves(evaluation: Mapping[str, Any]) -> Section:
         at = [_interval(place["difference"]) for place in one["at"]]
         rows.append(
             [
-                one["b"],
+                f"{one['a']} against {one['b']}",
                 one["area_a"],
                 one["area_b"],
                 _interval(one["difference"]),
@@ -147,18 +147,18 @@ def _curves(evaluation: Mapping[str, Any]) -> Section:
     if rows:
         tables.append(
             Table(
-                caption="SimulPL against the others: mean chrF over the lower half of the common latency",
+                caption="Against each other: mean chrF over the lower half of the common latency",
                 columns=[
-                    "against",
-                    "SimulPL",
-                    "other",
+                    "systems",
+                    "first",
+                    "second",
                     "difference",
                     "p",
                     "at ¼",
                     "at ½",
                     "at ¾",
-                    "SimulPL by seed",
-                    "by seed",
+                    "first by seed",
+                    "second by seed",
                 ],
                 rows=rows,
                 note=(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 SFT, ALIGNED, ABLATION, WAIT_K, PROMPTED, BASE = "sft", "align", "alpha-0", "wait-k", "latency-prompt", "base"
 OFFLINE = "offline"
+BOUNDED = {ALIGNED: "SimulPL, bounded lag", SFT: "SFT, bounded lag"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ def plan_systems(
     wait_k: Sequence[int],
     lsg: Sequence[str],
     words: Sequence[str],
+    bounded: Sequence[str] = (),
 ) -> list[SystemPlan]:
     """The systems of a run, in the order of tables.
 
@@ -41,6 +43,7 @@ def plan_systems(
         wait_k: values of k.
         lsg: rules of LSG.
         words: latency words of the prompted policy.
+        bounded: thresholds within ranges of lags, for SimulPL and the supervised policy.
     """
     by_threshold = tuple(f"threshold:{one:g}" for one in thresholds)
     by_k = tuple(f"wait-k:{k}" for k in wait_k)
@@ -54,11 +57,24 @@ def plan_systems(
             systems.append(SystemPlan("latency prompt", policy, rules))
         elif policy != BASE:
             systems.append(SystemPlan(names.get(policy, policy), policy, by_threshold))
+    if bounded:
+        systems += [SystemPlan(BOUNDED[one], one, tuple(bounded)) for one in (ALIGNED, SFT) if one in policies]
     if SFT in policies:
         systems.append(SystemPlan("wait-k on SFT", SFT, by_k))
         if lsg:
             systems.append(SystemPlan("LSG on SFT", SFT, tuple(lsg)))
     return systems
+
+
+def bounded_rules(threshold: float, lags: Sequence[int], width: int | None) -> tuple[str, ...]:
+    """Rules that read as wait-k does, and up to `width` units further while the policy is not confident.
+
+    Args:
+        threshold: of the confidence.
+        lags: least lags, one rule each; see `domains.translation.decoder.rules.Threshold`.
+        width: None gives no rule.
+    """
+    return () if width is None else tuple(f"threshold:{threshold:g},{low},{low + width}" for low in lags)
 
 
 def rules_of(policy: str, systems: Sequence[SystemPlan], first_seed: bool) -> tuple[str, ...]:

@@ -43,7 +43,9 @@ def aspects(
     reports = [aspect_report(one, embed) for one in found.products]
     notes = []
     if found.further:
-        notes.append(f"Only the first {most} products of the file are shown: choose one with --product, or use --most.")
+        shown = "first product" if most == 1 else f"first {most} products"
+        are = "is" if most == 1 else "are"
+        notes.append(f"Only the {shown} of the file {are} shown: choose one with --product, or use --most.")
     if found.left_out:
         notes.append(f"{found.left_out} row{'s' if found.left_out > 1 else ''} without a usable review are left out.")
     if html is not None:

@@ -23,10 +23,11 @@ _STREET = (
     "Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Way|Place|Pl|Terrace|Circle|Cir|Parkway|"
     "Pkwy|Highway|Hwy|Square|Sq|Trail|Crescent|Close|Gardens"
 )
-# Words that stand between a number and "way", "court" or "drive" in ordinary sentences ("5 minutes down the road").
+# Words that stand between a number and "way", "court" or "drive" in ordinary sentences ("5 minutes down the road",
+# "500 GB hard drive").
 _NO_STREET = (
     "the|a|an|of|in|my|his|her|our|your|their|its|on|to|down|up|for|and|or|out|by|from|at|with|this|that|is|was|are|"
-    "seconds?|hours?|minutes?|min|days?|weeks?|months?|years?|miles?|km|steps?|times?|people|percent|more|other|each"
+    "hard|flash|thumb|disk|usb|wheel|gb|tb|mb|seconds?|hours?|minutes?|min|days?|weeks?|months?|years?|miles?|km|steps?|times?|people|percent|more|other|each"
 )
 _SIMPLE_EMAIL = r"[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,6}[A-Za-z]{2,24}"
 

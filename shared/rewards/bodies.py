@@ -3,7 +3,31 @@
 import json
 from pathlib import Path
 
-from shared.errors import SystemStateError
+from shared.errors import SystemStateError, UsageError
+
+
+def check_positions(path: Path, name: str, max_length: int) -> None:
+    """That an encoder has a learned position for every token a row may have; decoders compute theirs.
+
+    Args:
+        path: model folder.
+        name: what the user calls the model.
+        max_length: most tokens of a row.
+
+    Raises:
+        UsageError: it has fewer.
+    """
+    if not is_encoder(path):
+        return
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    positions = config.get("max_position_embeddings")
+    if positions and "roberta" in config.get("model_type", ""):
+        positions -= config.get("pad_token_id", 1) + 1  # its positions start behind the padding token's
+    if positions and max_length > positions:
+        raise UsageError(
+            f"training.max_length is {max_length}, and the encoder {name} reads at most {positions} tokens: set it to "
+            f"{positions} or less, or choose another body."
+        )
 
 
 def is_encoder(path: Path) -> bool:

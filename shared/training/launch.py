@@ -4,6 +4,7 @@ A crash, a cancel or a leak on a GPU stays in the child. What it did is kept in 
 job there again continues from the last complete checkpoint.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from shared import errors
 from shared.device import pick_device
@@ -23,11 +25,13 @@ from shared.digest import file_digest, json_digest, path_digest
 from shared.durable import write_json
 from shared.errors import StageError, UsageError, ValignError
 from shared.training.config import TrainingJob, TrainingResult
+from shared.training.warm_worker import WarmChild, WarmWorker, can_be_forked
 
 log = logging.getLogger(__name__)
 
 OnProgress = Callable[[int, int, dict[str, float]], None]
 WORKER = "shared.training.worker"
+LOG = "child.log"
 SECONDS_TO_END = 20.0
 SECONDS_BETWEEN_LOOKS = 0.25
 TAIL_CHARACTERS = 4000
@@ -133,14 +137,49 @@ def _prepare(job: TrainingJob, work: Path) -> Path:
     return work / "job.json"
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+_warm: list[WarmWorker] = []  # at most one, for all trainings of this process
+_starting = threading.Lock()  # a warm worker has one child at a time; of two threads one starts a process of its own
+
+
+def _start(arguments: list[str], work: Path, log_file: IO[bytes], warm: bool) -> "subprocess.Popen[bytes] | WarmChild":
+    """The child, forked from a process that has imported everything where that can be, in a group of its own."""
+    environment = _environment()
+    if warm and can_be_forked() and _starting.acquire(blocking=False):
+        try:
+            if (child := _forked(arguments, work, environment)) is not None:
+                return child
+        finally:
+            _starting.release()
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", WORKER, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=log_file,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        cwd=work,
+        process_group=0,
+    )
+
+
+def _forked(arguments: list[str], work: Path, environment: Mapping[str, str]) -> WarmChild | None:
+    if _warm and _warm[0].busy:
+        return None
+    if _warm and not _warm[0].serves(environment):
+        _warm.pop().close()
+    if not _warm:
+        _warm.append(WarmWorker(environment))
+    child = _warm[0].start(arguments, work / LOG, work, environment)
+    if child is None:
+        _warm.pop().close()
+    return child
+
+
+def _end(child: "subprocess.Popen[bytes] | WarmChild") -> None:
     """SIGTERM to the child's group, 20 s for a checkpoint, then SIGKILL."""
     for number, seconds in ((signal.SIGTERM, SECONDS_TO_END), (signal.SIGKILL, 10.0)):
         if child.poll() is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended: its code is read below
                 os.killpg(child.pid, number)
-            except ProcessLookupError:
-                return
         try:
             child.wait(seconds)
             return
@@ -170,7 +209,7 @@ def _failure(code: int, work: Path, log_start: int, step: int) -> ValignError:
     if told.is_file():
         row = json.loads(told.read_text(encoding="utf-8"))
         return getattr(errors, row["error"], StageError)(row["message"])
-    with (work / "child.log").open("rb") as file:
+    with (work / LOG).open("rb") as file:
         file.seek(max(log_start, file.seek(0, os.SEEK_END) - TAIL_CHARACTERS))
         lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     if code in (143, -signal.SIGTERM):
@@ -181,7 +220,7 @@ def _failure(code: int, work: Path, log_start: int, step: int) -> ValignError:
             "`max_length` and run again; it continues from the last checkpoint."
         )
     last = lines[-1] if lines else "no output"
-    return StageError(f"the training ended with code {code} after step {step}: {last} (see {work / 'child.log'}).")
+    return StageError(f"the training ended with code {code} after step {step}: {last} (see {work / LOG}).")
 
 
 def launch(
@@ -210,25 +249,18 @@ def launch(
         ValignError: a user's mistake that the child found (`UsageError`, `DataError`, `SystemStateError`).
     """
     job_file = _prepare(job, work)
-    command = [sys.executable, "-P", "-m", WORKER, str(job_file), str(work)]
+    arguments = [str(job_file), str(work)]
     if (devices := _devices(job)) > 1:
-        command += ["--ranks", str(devices)]
+        arguments += ["--ranks", str(devices)]
+    warm = devices == 1 and pick_device(job.precision).device == "cpu"
     tail = _MetricsTail(work / "metrics.jsonl")
     with (
         _sigterm_raises(),
-        (work / "child.log").open("ab") as child_log,
+        (work / LOG).open("ab") as child_log,
         _curves(tracking, job.config.logging_steps) as send,
     ):
         log_start = child_log.tell()
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=child_log,
-            stderr=subprocess.STDOUT,
-            env=_environment(),
-            cwd=work,
-            process_group=0,
-        )
+        child = _start(arguments, work, child_log, warm)
         try:
             code: int | None = None
             while code is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.data.record_files import read_records, write_records
 from shared.records import PreferenceRecord
+from shared.rewards.bodies import check_positions
 from shared.rewards.feature_rows import MODEL_SCORE, matching_features
 from shared.rewards.loading import BODY_FOLDER
 from shared.rewards.protocol import ScalarReward
@@ -62,6 +63,7 @@ def _train(
 
 
 def _job(context: StageContext, config: RewardConfig, records: Path, seed: int, output: Path) -> RewardJob:
+    check_positions(context.models["body"], context.config["body"], config.max_length)
     return RewardJob(
         model=context.models["body"],
         model_name=context.config["body"],

@@ -7,11 +7,12 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
+
+from tests.training_children import training_children
 
 pytestmark = pytest.mark.slow
 
@@ -59,18 +60,6 @@ def _figures(record: dict) -> dict:
     return {one["stage"]: (one["digest"], one["metrics"]) for one in record["stages"]}
 
 
-def _children(pid: int) -> list[int]:
-    found = subprocess.run(
-        ["pgrep", "-f", "shared.training.worker"], capture_output=True, text=True, check=False
-    ).stdout
-    own = []
-    for text in found.split():
-        status = Path(f"/proc/{text}/status")
-        if status.exists() and f"PPid:\t{pid}\n" in status.read_text():
-            own.append(int(text))
-    return own
-
-
 def _done(home: Path) -> int:
     """How many stages are finished."""
     return len(list((home / "store" / "objects").glob("*/*/manifest.json")))
@@ -96,9 +85,9 @@ def _kill_child(command, arguments, moments: random.Random) -> bool:
     process = command.start(*arguments)
     killed = False
     while not killed and process.poll() is None:
-        if children := _children(process.pid):
+        if children := training_children(process.pid):
             time.sleep(moments.uniform(0, 6))
-            if children[0] in _children(process.pid):
+            if children[0] in training_children(process.pid):
                 os.kill(children[0], signal.SIGKILL)
                 killed = True
         time.sleep(0.05)

@@ -272,7 +272,7 @@ class Hypothesis:
         if first is None or self.read < first:
             self._want(first)
             return False
-        if not isinstance(self._rule, Lsg) and not self._rule.writes(self._confidence):
+        if not isinstance(self._rule, Lsg) and not self._rule.writes(self._confidence, self.read - segment):
             self._want(self.read + 1)
             return False
         return True

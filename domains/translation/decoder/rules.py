@@ -3,7 +3,8 @@
 A rule is asked in a policy state (segment i counted from 0, j source units read) while source remains; where none
 remains there is nothing to decide. One model serves all rules:
 
-- `Threshold`: the policy's own confidence c_ij, WRITE where it reaches a threshold (SM2, ACL 2024);
+- `Threshold`: the policy's own confidence c_ij, WRITE where it reaches a threshold (SM2, ACL 2024); optionally within a
+  range of lags, as LSG has one;
 - `LatencyPrompt`: the same under an instruction that asks for a latency in words (EAST, arXiv:2504.09570);
 - `WaitK`: k units ahead of the target (STACL, Ma et al. 2019, arXiv:1810.08398);
 - `Lsg`: from the model's distributions alone, without a trained policy (LSG, AAAI 2025);
@@ -26,24 +27,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """READ while the policy's probability of WRITE is below `threshold`, from 0 (write at once) to 1."""
+    """READ while the policy's probability of WRITE is below `threshold`, within a range of lags where one is given.
+
+    Attributes:
+        threshold: from 0 (write at once) to 1.
+        low: least lag j - i of a WRITE, in source units, with segment i counted from 0; 0 sets none.
+        high: lag from which every state is one of WRITE; 0 sets none. low = high is wait-k with k = low.
+    """
 
     threshold: float = 0.5
+    low: int = 0
+    high: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"a threshold of {self.threshold:g}: it is a probability, from 0 to 1")
+        if self.low < 0 or self.high < 0 or (self.high and self.low > self.high):
+            raise ValueError(
+                f"a range of lags from {self.low} to {self.high}: write the smaller one first, or 0 for none"
+            )
 
     def __str__(self) -> str:
-        return f"threshold:{self.threshold:g}"
+        lags = f",{self.low},{self.high}" if self.low or self.high else ""
+        return f"threshold:{self.threshold:g}{lags}"
 
-    def units_before(self, segment: int) -> int | None:  # noqa: ARG002
+    def units_before(self, segment: int) -> int | None:
         """Source units that are read before the rule is asked about a segment; None: all."""
-        return 1
+        return max(1, self.low + segment) if self.low else 1
 
-    def writes(self, confidence: float) -> bool:
-        """Whether a state in which the policy writes with this probability is one of WRITE."""
-        return confidence >= self.threshold
+    def writes(self, confidence: float, lag: int) -> bool:
+        """Whether a state of this lag, in which the policy writes with this probability, is one of WRITE."""
+        return confidence >= self.threshold or 0 < self.high <= lag
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +79,7 @@ class LatencyPrompt:
         """As `Threshold`."""
         return 1
 
-    def writes(self, confidence: float) -> bool:
+    def writes(self, confidence: float, lag: int) -> bool:  # noqa: ARG002
         """As `Threshold`."""
         return confidence >= self.threshold
 
@@ -87,7 +101,7 @@ class WaitK:
         """k + i."""
         return self.k + segment
 
-    def writes(self, confidence: float) -> bool:  # noqa: ARG002
+    def writes(self, confidence: float, lag: int) -> bool:  # noqa: ARG002
         """Always, once as many units are read."""
         return True
 
@@ -103,7 +117,7 @@ class Offline:
         """All."""
         return None
 
-    def writes(self, confidence: float) -> bool:  # noqa: ARG002
+    def writes(self, confidence: float, lag: int) -> bool:  # noqa: ARG002
         """Always."""
         return True
 
@@ -143,7 +157,7 @@ class Lsg:
         """low + i."""
         return self.low + segment
 
-    def writes(self, confidence: float) -> bool:  # noqa: ARG002
+    def writes(self, confidence: float, lag: int) -> bool:  # noqa: ARG002
         """Never by the confidence: the decoder compares distributions."""
         return False
 
@@ -161,7 +175,7 @@ _RULES: dict[str, type[ReadRule]] = {
     "offline": Offline,
     "lsg": Lsg,
 }
-_FORMS = "threshold:0.5, wait-k:3, offline, lsg:DELTA,ALPHA,LOW,HIGH or latency:WORD,THRESHOLD"
+_FORMS = "threshold:0.5 or threshold:C,LOW,HIGH, wait-k:3, offline, lsg:DELTA,ALPHA,LOW,HIGH or latency:WORD,THRESHOLD"
 
 
 def parse_rule(text: str) -> ReadRule:

@@ -21,7 +21,7 @@ from shared.errors import DataError
 from shared.evaluation.measured import Measured
 from shared.gate import GateConfig, GuardConfig, decide
 from shared.records import Message, PreferenceRecord
-from shared.report.blocks import ReportData
+from shared.report.blocks import ReportData, Section
 from shared.report.page import render_report
 from shared.stages import StageContext
 from tests.domains.ecommerce.word_vectors import word_vectors
@@ -76,6 +76,9 @@ def test_a_policy_that_invents_is_caught(context):
     assert report["rouge"]["human"]["rougeL_mean"]["n"] == 16
     assert report["support"]["at_threshold"]["negatives"] > 0
     examples = json.loads((context.out / "examples.json").read_text())
+    aspects = Section.model_validate_json((context.out / "aspects.json").read_text())
+    assert aspects.title.startswith("What customers say of ")
+    assert aspects.topics or aspects.notices
     assert len(examples) == 2
     assert not examples[0]["summaries"]["seed-0"]["faithfulness"]["spans"][0]["supported"]
 

@@ -28,6 +28,8 @@ def mask(text: str, **options) -> str:
         ("card 4111 1111 1111 1111", "card [CARD_1]"),
         ("from 203.0.113.77", "from [IP_1]"),
         ("at 12 oak street, then", "at [ADDRESS_1], then"),
+        ("a 500 GB external hard drive and 2 usb drives", "a 500 GB external hard drive and 2 usb drives"),
+        ("a 16 GB flash drive", "a 16 GB flash drive"),
         ("Portland, OR 97205", "Portland, [ADDRESS_1]"),
         ("hi @mia_bakes!", "hi [HANDLE_1]!"),
         ("key sk-abcdefghijkl1234", "key [SECRET_1]"),

@@ -22,6 +22,7 @@ from shared.training.config import DpoConfig, DpoJob, LoraConfig, RewardConfig, 
 from shared.training.launch import launch
 from shared.training.progress import read_metrics
 from shared.training.reference import reference_logps, write_logps
+from tests.training_children import training_children
 
 pytestmark = pytest.mark.slow
 
@@ -95,11 +96,8 @@ def kill_child_at(step: int, number: int, work: Path) -> Callable[[int, int, dic
 
     def callback(done: int, total: int, metrics: dict[str, float]) -> None:
         if done == step:
-            children = subprocess.run(
-                ["pgrep", "-P", str(os.getpid()), "-f", "shared.training.worker"], capture_output=True, text=True
-            ).stdout.split()
-            for child in children:
-                os.kill(int(child), number)
+            for child in training_children(os.getpid()):
+                os.kill(child, number)
 
     return callback
 
@@ -182,7 +180,7 @@ def test_a_killed_parent_takes_the_child_with_it(make_job: MakeJob, tmp_path: Pa
             assert time.monotonic() < deadline
             assert parent.poll() is None
             time.sleep(0.1)
-        child = int(subprocess.run(["pgrep", "-P", str(parent.pid)], capture_output=True, text=True).stdout)
+        [child] = training_children(parent.pid)
     finally:
         parent.kill()
         parent.wait()
@@ -200,8 +198,7 @@ def test_an_exception_in_the_parent_ends_the_child(make_job: MakeJob, tmp_path: 
     with pytest.raises(KeyboardInterrupt):
         launch(make_job(epochs=200), tmp_path / "work", on_progress=interrupt)
     assert time.monotonic() - started < 90
-    left = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "shared.training.worker"], capture_output=True)
-    assert left.stdout == b""
+    assert training_children(os.getpid()) == []
     assert latest_complete_checkpoint(tmp_path / "work") is not None  # SIGTERM came first
 
 

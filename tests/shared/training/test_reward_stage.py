@@ -51,6 +51,13 @@ def context(tmp_path: Path, records: list[PreferenceRecord], base: Path, **rewar
     return StageContext(values, {"data": data}, {}, {"body": base}, out, work)
 
 
+def test_an_encoder_with_too_few_positions_is_refused_before_training(tmp_path, pairs, tiny_encoder):
+    given = context(tmp_path, pairs, tiny_encoder, kind="bradley-terry", max_length=300)
+    with pytest.raises(UsageError, match="max_length is 300, and the encoder tiny reads at most 256 tokens"):
+        train_reward(given)
+    assert not list(given.out.iterdir())
+
+
 @pytest.mark.parametrize(
     "reward",
     [

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from shared.training.progress import read_metrics
 from shared.training.sft_stage import HELD_OUT, TRAIN, sft
 from shared.training.watching import HISTORY_FILE
 from tests.shared.training.sft_jobs import demonstrations_of, sft_job
+from tests.training_children import training_children
 
 pytestmark = pytest.mark.slow
 
@@ -46,11 +46,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def kill_child_at(step: int) -> Callable[[int, int, dict[str, float]], None]:
     def callback(done: int, _total: int, _metrics: dict[str, float]) -> None:
         if done == step:
-            children = subprocess.run(
-                ["pgrep", "-P", str(os.getpid()), "-f", "shared.training.worker"], capture_output=True, text=True
-            ).stdout.split()
-            for child in children:
-                os.kill(int(child), signal.SIGKILL)
+            for child in training_children(os.getpid()):
+                os.kill(child, signal.SIGKILL)
 
     return callback
 

@@ -20,6 +20,7 @@ RULES: tuple[ReadRule, ...] = (
     Threshold(0.5),
     Threshold(0.9),
     Threshold(0.0),
+    Threshold(0.5, 2, 4),
     WaitK(1),
     WaitK(3),
     Offline(),
@@ -105,9 +106,11 @@ class Dense:
             return read - segment >= rule.k
         if isinstance(rule, Offline):
             return False
+        lag = read - segment
+        if isinstance(rule, Threshold) and (lag < rule.low > 0 or lag >= rule.high > 0):
+            return lag >= rule.low
         if not isinstance(rule, Lsg):
             return self.confidence(state) >= rule.threshold
-        lag = read - segment
         if not rule.low <= lag < rule.high:
             return lag >= rule.high
         now, wait_1 = self.distribution(state), self.distribution(self.state(segment + 1))

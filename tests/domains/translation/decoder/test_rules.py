@@ -9,7 +9,17 @@ from shared.errors import UsageError
 
 
 @pytest.mark.parametrize(
-    "rule", [Threshold(0.25), WaitK(7), Offline(), Lsg(2.5, 0.7, 2, 5), LatencyPrompt("low-medium", 0.4)], ids=str
+    "rule",
+    [
+        Threshold(0.25),
+        Threshold(0.7, 1, 4),
+        Threshold(0.7, 2),
+        WaitK(7),
+        Offline(),
+        Lsg(2.5, 0.7, 2, 5),
+        LatencyPrompt("low-medium", 0.4),
+    ],
+    ids=str,
 )
 def test_a_rule_is_read_as_it_is_written(rule: ReadRule) -> None:
     assert parse_rule(str(rule)) == rule
@@ -30,6 +40,8 @@ def test_defaults_may_be_left_out() -> None:
         "wait-k:x",
         "threshold:1.2",
         "threshold:nan",
+        "threshold:0.5,3,2",
+        "threshold:0.5,-1",
         "latency:soon",
         "lsg:1,0.5,3,2",
         "offline:1",
@@ -37,8 +49,17 @@ def test_defaults_may_be_left_out() -> None:
     ],
 )
 def test_what_is_no_rule_is_told(text: str) -> None:
-    with pytest.raises(UsageError, match=r"the read rule .* write threshold:0\.5, wait-k:3"):
+    with pytest.raises(UsageError, match=r"the read rule .* write threshold:0\.5 or threshold:C,LOW,HIGH, wait-k:3"):
         parse_rule(text)
+
+
+def test_a_threshold_is_heeded_within_its_range_of_lags_only() -> None:
+    rule = Threshold(0.7, 2, 4)
+    assert [rule.units_before(segment) for segment in (0, 3)] == [2, 5]
+    assert [rule.writes(0.6, lag) for lag in (2, 3, 4, 5)] == [False, False, True, True]
+    assert rule.writes(0.8, 2)
+    assert Threshold(0.7).units_before(5) == 1
+    assert not Threshold(0.7).writes(0.6, 100)
 
 
 def test_lsg_compares_distributions() -> None:
