@@ -1,8 +1,11 @@
 """The gate as a stage: reads what was measured of candidate and champion, writes decision.json."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from shared.evaluation.measured import Measured
 from shared.gate import GateConfig, decide
-from shared.stages import StageContext
+from shared.stages import Stage, StageContext
 
 
 def gate(context: StageContext) -> dict[str, float]:
@@ -24,3 +27,19 @@ def gate(context: StageContext) -> dict[str, float]:
         "gate/tests": float(len(decision.tests)),
         "gate/tests_passed": float(passed),
     }
+
+
+def gate_stage(settings: Mapping[str, Any], champion: str) -> Stage:
+    """The stage that decides on what the stage ``eval`` measured of ``candidate`` and a champion.
+
+    Args:
+        settings: the recipe's part, as values.
+        champion: name of its measurements.
+    """
+    return Stage(
+        "gate",
+        gate,
+        config={"gate": settings, "candidate": "candidate", "champion": champion},
+        inputs={"eval": "eval"},
+        libraries=("numpy", "scipy"),
+    )

@@ -1,12 +1,11 @@
 """The deliverable of a counseling run: the model's files with a card that says what it is, is worth and is not for."""
 
-import importlib.metadata
 from collections.abc import Mapping
 from typing import Any
 
 from domains.counseling.report import NAMES
-from shared.card import CardBaseline, CardDataset, CardMetric, ModelCard, render_card
-from shared.card_inputs import base_facts, copy_model, dropped_notes, lineage, read_json
+from shared.card import CardBaseline, CardMetric, ModelCard
+from shared.card_inputs import base_facts, data_set, lineage, read_json, software, write_card
 from shared.evaluation.intervals import Estimate
 from shared.evaluation.paired import PairedDifference
 from shared.gate import GateDecision
@@ -36,28 +35,17 @@ def write_model(context: StageContext) -> dict[str, float]:
     Returns:
         ``card/files``.
     """
-    copied = copy_model(context.inputs["model"] / "model", context.out)
-    (context.out / "README.md").write_text(render_card(_card(context)), encoding="utf-8")
-    return {"card/files": float(copied + 1)}
+    return write_card(context, _card(context))
 
 
 def _card(context: StageContext) -> ModelCard:
     recipe = context.config["recipe"]
     evaluation = read_json(context.inputs["eval"], "evaluation.json")
-    summary = read_json(context.inputs["data"], "summary.json")
     training = read_json(context.inputs["model"], "training.json")
     base = base_facts(context.config["base"])
     objective = {key: value for key, value in recipe["align"].items() if key != "seeds"}
     decision = GateDecision.read(context.inputs["gate"] / "decision.json")
     first = next(name for name in evaluation["policies"] if name != "base")
-    dataset = CardDataset(
-        name=summary["name"],
-        role="training pairs, judge pairs (other groups) and held-out test pairs",
-        digest=read_json(context.inputs["data"], "manifest.json")["digest"],
-        licence=summary.get("licence"),
-        counts={name: split["pairs"] for name, split in summary["splits"].items()},
-        notes=[*dropped_notes(summary), *_faults(context)],
-    )
     return ModelCard(
         name=f"valign counseling, {context.config['base']}",
         summary=(
@@ -71,12 +59,12 @@ def _card(context: StageContext) -> ModelCard:
         tags=["dpo", "preference-alignment", "counseling", "valign"],
         intended_use=INTENDED,
         out_of_scope=OUT_OF_SCOPE,
-        datasets=[dataset],
+        datasets=[data_set(context, "training pairs, judge pairs (other groups) and held-out test pairs")],
         objective="DPO (sigmoid), arXiv:2305.18290",
         hyperparameters=objective,
         seeds=recipe["align"]["seeds"],
         hardware=evaluation["device"],
-        software={name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl", "peft")},
+        software=software("torch", "transformers", "trl", "peft"),
         metrics=_metrics(evaluation, first),
         baselines=_baselines(evaluation),
         judge_statement=evaluation["win_rate"][first]["statement"],
@@ -91,17 +79,6 @@ def _card(context: StageContext) -> ModelCard:
         prompt_style=recipe["prompt"]["style"],
         system_prompt=recipe["prompt"]["system"],
     )
-
-
-def _faults(context: StageContext) -> list[str]:
-    """Warnings of lint, and what masking leaves."""
-    notes = []
-    for part in ("source", "splits"):
-        report = read_json(context.inputs["lint"], f"{part}.json")
-        notes += [f"Lint ({part}): {one['message']}" for one in report["findings"] if one["severity"] != "info"]
-    masked = read_json(context.inputs["data"], "summary.json")["deidentified"]
-    counts = ", ".join(f"{count} {entity.lower()}" for entity, count in masked["by_entity"].items()) or "nothing found"
-    return [*notes, f"De-identified before storage ({counts}).", *masked["notes"]]
 
 
 def _metrics(evaluation: Mapping[str, Any], first: str) -> list[CardMetric]:

@@ -15,7 +15,7 @@ from domains.counseling.recipe import CounselingRecipe
 from shared.domain import Domain, PipelineRequest, Policy
 from shared.evaluation.best_of_n import best_of_n
 from shared.evaluation.policy_stage import measure_policy
-from shared.gate_stage import gate
+from shared.gate_stage import gate_stage
 from shared.recipes import to_values
 from shared.stages import Stage
 from shared.training.iterative_plan import RUN, PolicyTraining, policy_stages
@@ -75,15 +75,7 @@ def build(request: PipelineRequest) -> list[Stage]:
     if not trained:
         return stages
     champion = other.name if other else "base"
-    stages.append(
-        Stage(
-            "gate",
-            gate,
-            config={"gate": values["gate"], "candidate": "candidate", "champion": champion},
-            inputs={"eval": "eval"},
-            libraries=("numpy", "scipy"),
-        )
-    )
+    stages.append(gate_stage(values["gate"], champion))
     first = f"align/seed-{recipe.align.seeds[0]}"
     stages.append(
         Stage(

@@ -1,13 +1,12 @@
 """The deliverable of an e-commerce run: the model's files with a card that says what it is, is worth and is not for."""
 
-import importlib.metadata
 from collections.abc import Mapping
 from typing import Any
 
 from domains.ecommerce.report import SCORES
 from domains.ecommerce.summary_blocks import FAITHFUL_NAMES, ROUGE_NAMES
-from shared.card import CardBaseline, CardDataset, CardMetric, ModelCard, render_card
-from shared.card_inputs import base_facts, copy_model, dropped_notes, lineage, read_json
+from shared.card import CardBaseline, CardMetric, ModelCard
+from shared.card_inputs import base_facts, data_set, lineage, read_json, software, write_card
 from shared.evaluation.intervals import Estimate
 from shared.evaluation.paired import PairedDifference
 from shared.gate import GateDecision
@@ -37,30 +36,19 @@ def write_model(context: StageContext) -> dict[str, float]:
     Returns:
         ``card/files``.
     """
-    copied = copy_model(context.inputs["model"] / "model", context.out)
-    (context.out / "README.md").write_text(render_card(_card(context)), encoding="utf-8")
-    return {"card/files": float(copied + 1)}
+    return write_card(context, _card(context))
 
 
 def _card(context: StageContext) -> ModelCard:
     recipe = context.config["recipe"]
     evaluation = read_json(context.inputs["eval"], "evaluation.json")
     summaries = read_json(context.inputs["eval"], "summaries.json")
-    summary = read_json(context.inputs["data"], "summary.json")
     training = read_json(context.inputs["model"], "training.json")
     base = base_facts(context.config["base"])
     align = recipe["align"]
     first = evaluation["seeds"][0]
     how = "GRPO" if align["method"] == "grpo" else f"DPO over {align['rounds']} on-policy round(s)"
     after = " after supervised training" if recipe["sft"] else ""
-    dataset = CardDataset(
-        name=summary["name"],
-        role="training pairs and products, judge pairs (other products), held-out test products",
-        digest=read_json(context.inputs["data"], "manifest.json")["digest"],
-        licence=summary.get("licence"),
-        counts={name: split["pairs"] for name, split in summary["splits"].items()},
-        notes=[*dropped_notes(summary), *_faults(context)],
-    )
     wins = summaries.get("win_rate", {}).get("wins", {}).get(first)
     return ModelCard(
         name=f"valign e-commerce, {context.config['base']}",
@@ -75,12 +63,14 @@ def _card(context: StageContext) -> ModelCard:
         tags=["summarization", "preference-alignment", "ecommerce", "valign"],
         intended_use=INTENDED,
         out_of_scope=OUT_OF_SCOPE,
-        datasets=[dataset],
+        datasets=[
+            data_set(context, "training pairs and products, judge pairs (other products), held-out test products")
+        ],
         objective=f"{how}; reward: a {recipe['reward']['training']['kind']} model (after arXiv:2402.15473)",
         hyperparameters={key: value for key, value in align.items() if key != "seeds"},
         seeds=align["seeds"],
         hardware=evaluation["device"],
-        software={name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl", "peft")},
+        software=software("torch", "transformers", "trl", "peft"),
         metrics=_metrics(evaluation, summaries, first),
         baselines=_baselines(evaluation),
         judge_statement=wins["statement"] if wins else "No win rate was measured.",
@@ -96,17 +86,6 @@ def _card(context: StageContext) -> ModelCard:
         prompt_style=recipe["prompt"]["style"],
         system_prompt=recipe["prompt"]["system"],
     )
-
-
-def _faults(context: StageContext) -> list[str]:
-    """Warnings of lint, and what masking leaves."""
-    notes = []
-    for part in ("source", "splits"):
-        report = read_json(context.inputs["lint"], f"{part}.json")
-        notes += [f"Lint ({part}): {one['message']}" for one in report["findings"] if one["severity"] != "info"]
-    masked = read_json(context.inputs["data"], "summary.json")["deidentified"]
-    counts = ", ".join(f"{count} {entity.lower()}" for entity, count in masked["by_entity"].items()) or "nothing found"
-    return [*notes, f"De-identified before storage ({counts}).", *masked["notes"]]
 
 
 def _metrics(evaluation: Mapping[str, Any], summaries: Mapping[str, Any], first: str) -> list[CardMetric]:

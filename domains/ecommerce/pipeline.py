@@ -22,7 +22,7 @@ from domains.ecommerce.rubrics.stage import rubric_stage
 from domains.ecommerce.sources import data_files
 from domains.ecommerce.summary_metrics import write_summaries
 from shared.domain import Domain, PipelineRequest, Policy
-from shared.gate_stage import gate
+from shared.gate_stage import gate_stage
 from shared.recipes import to_values
 from shared.stages import Stage
 from shared.training.iterative_plan import RUN, TRAINED, PolicyTraining, policy_stages
@@ -66,15 +66,7 @@ def build(request: PipelineRequest) -> list[Stage]:
     if request.only_evaluate:
         return stages
     champion = other.name if other else "base"
-    stages.append(
-        Stage(
-            "gate",
-            gate,
-            config={"gate": values["gate"], "candidate": "candidate", "champion": champion},
-            inputs={"eval": "eval"},
-            libraries=("numpy", "scipy"),
-        )
-    )
+    stages.append(gate_stage(values["gate"], champion))
     stages.append(
         Stage(
             "card",

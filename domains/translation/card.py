@@ -1,13 +1,12 @@
 """What a translation run delivers: the policy's files with a card that says what it is, is worth and is not for."""
 
-import importlib.metadata
 from collections.abc import Mapping
 from typing import Any
 
 from domains.translation.settings import language_name
 from domains.translation.systems import ALIGNED, BASE, OFFLINE, SFT
-from shared.card import CardBaseline, CardDataset, CardMetric, ModelCard, render_card
-from shared.card_inputs import base_facts, copy_model, dropped_notes, lineage, read_json
+from shared.card import CardBaseline, CardMetric, ModelCard
+from shared.card_inputs import base_facts, data_set, lineage, read_json, software, write_card
 from shared.evaluation.intervals import Estimate
 from shared.evaluation.paired import PairedDifference
 from shared.gate import GateDecision
@@ -57,26 +56,15 @@ def write_model(context: StageContext) -> dict[str, float]:
     Returns:
         ``card/files``.
     """
-    copied = copy_model(context.inputs["model"] / "model", context.out)
-    (context.out / "README.md").write_text(render_card(_card(context)), encoding="utf-8")
-    return {"card/files": float(copied + 1)}
+    return write_card(context, _card(context))
 
 
 def _card(context: StageContext) -> ModelCard:
     recipe = context.config["recipe"]
     evaluation = read_json(context.inputs["eval"], "evaluation.json")
-    summary = read_json(context.inputs["data"], "summary.json")
     training = read_json(context.inputs["model"], "training.json")
     base = base_facts(context.config["base"])
     source, target = recipe["data"]["source_language"], recipe["data"]["target_language"]
-    dataset = CardDataset(
-        name=summary["name"],
-        role="sentence pairs to learn translating from, and held-out test sentences",
-        digest=read_json(context.inputs["data"], "manifest.json")["digest"],
-        licence=summary.get("licence"),
-        counts={name: split["pairs"] for name, split in summary["splits"].items()},
-        notes=[*dropped_notes(summary), *_faults(context)],
-    )
     pairs = read_json(context.inputs["pairs"], "summary.json")
     return ModelCard(
         name=f"valign translation, {context.config['base']}, {source}-{target}",
@@ -93,7 +81,7 @@ def _card(context: StageContext) -> ModelCard:
         tags=["simultaneous-translation", "dpo", "preference-alignment", "valign"],
         intended_use=INTENDED,
         out_of_scope=OUT_OF_SCOPE,
-        datasets=[dataset],
+        datasets=[data_set(context, "sentence pairs to learn translating from, and held-out test sentences")],
         objective="MSFT and SimulDPO, reconstructed after SimulPL (arXiv:2502.00634)",
         hyperparameters={
             **{f"sft.{key}": value for key, value in recipe["sft"].items()},
@@ -102,7 +90,7 @@ def _card(context: StageContext) -> ModelCard:
         },
         seeds=recipe["align"]["seeds"],
         hardware=evaluation["device"],
-        software={name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft", "sacrebleu")},
+        software=software("torch", "transformers", "peft", "sacrebleu"),
         metrics=_metrics(evaluation),
         baselines=[
             CardBaseline(f"offline chrF: {name}", Estimate.from_json(scores["chrF"]))
@@ -121,17 +109,6 @@ def _card(context: StageContext) -> ModelCard:
         prompt_style="plain",
         usage=USAGE.format(base=context.config["base"], threshold=recipe["evaluate"]["shown"]),
     )
-
-
-def _faults(context: StageContext) -> list[str]:
-    """Warnings of lint, and what masking leaves."""
-    notes = []
-    for part in ("source", "splits"):
-        report = read_json(context.inputs["lint"], f"{part}.json")
-        notes += [f"Lint ({part}): {one['message']}" for one in report["findings"] if one["severity"] != "info"]
-    masked = read_json(context.inputs["data"], "summary.json")["deidentified"]
-    counts = ", ".join(f"{count} {entity.lower()}" for entity, count in masked["by_entity"].items()) or "nothing found"
-    return [*notes, f"De-identified before storage ({counts}).", *masked["notes"]]
 
 
 def _verdict(comparison: Mapping[str, Any]) -> str:

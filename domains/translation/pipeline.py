@@ -37,7 +37,7 @@ from domains.translation.systems import (
     rules_of,
 )
 from shared.domain import Domain, PipelineRequest, Policy
-from shared.gate_stage import gate
+from shared.gate_stage import gate_stage
 from shared.recipes import to_values
 from shared.stages import Stage
 
@@ -89,19 +89,7 @@ def build(request: PipelineRequest) -> list[Stage]:
     stages.append(_eval(systems, seeds, decoded, recipe, values))
     if request.only_evaluate:
         return stages
-    stages.append(
-        Stage(
-            "gate",
-            gate,
-            config={
-                "gate": values["gate"],
-                "candidate": "candidate",
-                "champion": other.name if other else SFT,
-            },
-            inputs={"eval": "eval"},
-            libraries=("numpy", "scipy"),
-        )
-    )
+    stages.append(gate_stage(values["gate"], other.name if other else SFT))
     stages.append(
         Stage(
             "card",

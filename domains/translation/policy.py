@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from domains.translation.settings import SimulFormat
 from shared.durable import write_json
-from shared.errors import DataError, UsageError
+from shared.errors import DataError
 from shared.training.layouts import set_layout
-from shared.training.token_logps import head_settings, logps_of_states, packed_states, without_adapter_wrapper
+from shared.training.token_logps import logps_of_states, mean_logps_of_states, packed_states, without_adapter_wrapper
 
 if TYPE_CHECKING:
     from domains.translation.streams import PackedStreams
@@ -99,7 +99,7 @@ class SimulPolicy(nn.Module):
         states: Any = packed_states(inner, packed)  # pyright: ignore[reportArgumentType]
         hidden = states[packed.predictors]
         logps = logps_of_states(inner, hidden, packed.labels)
-        mean = _uniform(inner, hidden, packed.labels, logps) if uniform else None
+        mean = mean_logps_of_states(inner, hidden, packed.labels, logps) if uniform else None
         return StreamTerms(logps, self.write_logits(states[packed.states]), packed, mean)
 
     forward = terms
@@ -118,25 +118,6 @@ class SimulPolicy(nn.Module):
     def activation_checkpointing_enable(self, **settings: Any) -> None:
         """What transformers' Trainer calls under `gradient_checkpointing`."""
         self.model.activation_checkpointing_enable(**settings)
-
-
-def _uniform(model: Any, hidden: Tensor, labels: Tensor, logps: Tensor) -> Tensor:
-    """Mean log-probability over the vocabulary: that of the label, plus its logit's distance to the mean logit.
-
-    Raises:
-        UsageError: under a soft cap the mean logit is not that of the mean embedding.
-    """
-    scale, softcap = head_settings(model)
-    if softcap:
-        raise UsageError("label_smoothing does not fit models with a soft cap on their logits: set it to 0.")
-    head = model.get_output_embeddings()
-    with torch.autocast(hidden.device.type, enabled=False):
-        wide = hidden.to(logps.dtype)
-        weight = head.weight.to(logps.dtype)
-        distance = wide @ weight.mean(0) - (wide * weight[labels]).sum(-1)
-        if head.bias is not None:
-            distance = distance + head.bias.mean() - head.bias[labels]
-    return logps + scale * distance
 
 
 def save_policy(policy: SimulPolicy, folder: Path, base: str | None = None) -> None:

@@ -1,6 +1,5 @@
 """The headline and the report sections of a translation run, made from its artifacts."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,14 @@ from domains.translation.curve_plots import quality_latency_plot, staircase_plot
 from domains.translation.curves import CurvePoint
 from domains.translation.systems import ALIGNED, BASE, BOUNDED, SFT
 from shared.evaluation.intervals import Estimate
-from shared.report.blocks import Answer, Example, Interval, Notice, Plot, Section, Table
-from shared.report.lint_section import lint_section
+from shared.report.blocks import Answer, Example, Notice, Plot, Section, Table
+from shared.report.run_sections import (
+    data_quality_section,
+    headline_row,
+    interval_of,
+    p_value,
+    read_artifact,
+)
 from shared.training.stage_results import read_curves
 
 POLICIES = {
@@ -23,23 +28,6 @@ POLICIES = {
 PLOTTED = ("SimulPL", BOUNDED[ALIGNED], "SimulPL, alpha = 0", "SFT only", "wait-k on SFT", "wait-k, tuned")
 
 
-def _read(folders: Mapping[str, Path], stage: str, name: str) -> Any:
-    return json.loads((folders[stage] / name).read_text(encoding="utf-8"))
-
-
-def _row(name: str, estimate: Mapping[str, Any] | None, note: str = "") -> dict[str, Any]:
-    found = estimate or {"value": None}
-    value = found.get("value", found.get("difference"))
-    return {
-        "name": name,
-        "value": value,
-        "low": found.get("low"),
-        "high": found.get("high"),
-        "n": found.get("n"),
-        "note": note,
-    }
-
-
 def label(policy: str) -> str:
     """How a policy is called in tables."""
     return POLICIES.get(policy, policy)
@@ -47,66 +35,59 @@ def label(policy: str) -> str:
 
 def headline(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
     """The rows of the short table: sentences, quality before and after, latency, and the comparisons of curves."""
-    evaluation = _read(folders, "eval", "evaluation.json")
+    evaluation = read_artifact(folders, "eval", "evaluation.json")
     counts = evaluation["counts"]
     sentences = f"{counts['train']} train, {counts['test']} test, {counts['decoded']} decoded"
     rows: list[dict[str, Any]] = [{"name": "Sentence pairs", "value": sentences, "note": ""}]
     seeds = [name for name in folders if name.startswith(f"{ALIGNED}/")]
     if seeds:
-        training = _read(folders, seeds[0], "training.json")
+        training = read_artifact(folders, seeds[0], "training.json")
         told = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
         rows.append({"name": "Preference pairs", "value": str(training["pairs"]), "note": told})
     for policy, scores in evaluation["offline"].items():
-        rows.append(_row(f"Offline chrF: {label(policy)}", scores["chrF"]))
-        rows.append(_row("  BLEU", scores["BLEU"]))
+        rows.append(headline_row(f"Offline chrF: {label(policy)}", scores["chrF"]))
+        rows.append(headline_row("  BLEU", scores["BLEU"]))
     for policy in (SFT, ALIGNED, "model", "champion"):
         if policy in evaluation["latency"]:
             figures = evaluation["latency"][policy]["figures"]
-            rows.append(_row(f"LAAL, source units: {label(policy)}", figures["LAAL"], f"at {evaluation['shown']}"))
+            rows.append(
+                headline_row(f"LAAL, source units: {label(policy)}", figures["LAAL"], f"at {evaluation['shown']}")
+            )
     for one in evaluation["comparisons"]:
         what = f"chrF at low latency: {one['a']} less {one['b']}"
-        rows.append(_row(what, one["difference"], one["note"] or _p(one["difference"]["p_value"])))
+        rows.append(headline_row(what, one["difference"], one["note"] or _p(one["difference"]["p_value"])))
     if "preferences" in folders:
-        for name, measure in _read(folders, "preferences", "preferences.json")["measures"].items():
+        for name, measure in read_artifact(folders, "preferences", "preferences.json")["measures"].items():
             difference = measure["difference"]
             if difference["difference"] is not None:
-                rows.append(_row(f"{name}, change", difference, _p(difference["p_value"])))
+                rows.append(headline_row(f"{name}, change", difference, _p(difference["p_value"])))
     if "simuleval" in folders:
-        check = _read(folders, "simuleval", "simuleval.json")
+        check = read_artifact(folders, "simuleval", "simuleval.json")
         told = f"{check['same_delays']} of {check['sentences']} sentences with equal words and delays"
         rows.append({"name": "SimulEval cross-check", "value": told, "note": ""})
     return rows
 
 
 def _p(value: float | None) -> str:
-    if value is None:
-        return ""
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
-
-
-def _interval(estimate: Mapping[str, Any] | None) -> Interval | None:
-    if estimate is None:
-        return None
-    value = estimate.get("value", estimate.get("difference"))
-    return None if value is None else Interval(value=value, low=estimate.get("low"), high=estimate.get("high"))
+    return p_value(value, corrected=False)
 
 
 def sections(folders: Mapping[str, Path]) -> list[Section]:
     """The report's sections: curves first, then what they are made of."""
-    evaluation = _read(folders, "eval", "evaluation.json")
+    evaluation = read_artifact(folders, "eval", "evaluation.json")
     found = [_curves(evaluation), _quality(evaluation), _latency(evaluation)]
     if "preferences" in folders:
-        found.append(_preferences(_read(folders, "preferences", "preferences.json")))
+        found.append(_preferences(read_artifact(folders, "preferences", "preferences.json")))
     pairs = [name for name in folders if name.startswith("pairs/")]
     if pairs:
-        found.append(_pairs(_read(folders, pairs[0], "summary.json")))
+        found.append(_pairs(read_artifact(folders, pairs[0], "summary.json")))
     curves = {name: read_curves(folder) for name, folder in folders.items() if (folder / "curves.jsonl").is_file()}
     if curves:
         found.append(_training(curves))
     if "simuleval" in folders:
-        found.append(_simuleval(_read(folders, "simuleval", "simuleval.json")))
-    found += [_data(folders), _lint(folders)]
-    examples = _read(folders, "eval", "examples.json")
+        found.append(_simuleval(read_artifact(folders, "simuleval", "simuleval.json")))
+    found += [_data(folders), data_quality_section(folders)]
+    examples = read_artifact(folders, "eval", "examples.json")
     if examples:
         found.append(_examples(examples, evaluation))
     return found
@@ -130,13 +111,13 @@ def _curves(evaluation: Mapping[str, Any]) -> Section:
     for one in evaluation["comparisons"]:
         seeds = " / ".join(f"{area:.2f}" for _, area in one["seeds"][0]) or None
         others = " / ".join(f"{area:.2f}" for _, area in one["seeds"][1]) or None
-        at = [_interval(place["difference"]) for place in one["at"]]
+        at = [interval_of(place["difference"]) for place in one["at"]]
         rows.append(
             [
                 f"{one['a']} against {one['b']}",
                 one["area_a"],
                 one["area_b"],
-                _interval(one["difference"]),
+                interval_of(one["difference"]),
                 _p(one["difference"]["p_value"]),
                 *at,
                 *([None] * (3 - len(at))),
@@ -174,8 +155,8 @@ def _curves(evaluation: Mapping[str, Any]) -> Section:
     for name, by in evaluation["curves"].items():
         bleu = {one["setting"]: one for one in by["BLEU"]}
         for one in by["chrF"]:
-            blue = _interval(bleu[one["setting"]]["quality"])
-            points.append([f"{name}, {one['setting']}", _interval(one["latency"]), _interval(one["quality"]), blue])
+            blue = interval_of(bleu[one["setting"]]["quality"])
+            points.append([f"{name}, {one['setting']}", interval_of(one["latency"]), interval_of(one["quality"]), blue])
     tables.append(
         Table(caption="All points", columns=["system and setting", "LAAL", "chrF", "BLEU"], rows=points, digits=2)
     )
@@ -196,12 +177,12 @@ def _curves(evaluation: Mapping[str, Any]) -> Section:
 
 def _quality(evaluation: Mapping[str, Any]) -> Section:
     rows = [
-        [label(name), _interval(scores["chrF"]), _interval(scores["BLEU"])]
+        [label(name), interval_of(scores["chrF"]), interval_of(scores["BLEU"])]
         for name, scores in evaluation["offline"].items()
     ]
     tables = [Table(caption="The whole source read first", columns=["policy", "chrF", "BLEU"], rows=rows, digits=2)]
     if evaluation["comet"]:
-        scored = [[label(name), _interval(one)] for name, one in evaluation["comet"].items()]
+        scored = [[label(name), interval_of(one)] for name, one in evaluation["comet"].items()]
         tables.append(Table(caption=f"COMET at {evaluation['shown']}", columns=["policy", "COMET"], rows=scored))
     return Section(title="Offline quality", intro="First training seed.", tables=tables)
 
@@ -211,7 +192,7 @@ def _latency(evaluation: Mapping[str, Any]) -> Section:
     columns = ["AL", "LAAL", "YAAL", "AP", "DAL", "SWF", "EFSW"]
     rows = []
     for name, one in evaluation["latency"].items():
-        rows.append([label(name), *[_interval(one["figures"][figure]) for figure in columns]])
+        rows.append([label(name), *[interval_of(one["figures"][figure]) for figure in columns]])
         level = "warning" if one["degenerate"] else "note"
         notices.append(Notice(level=level, text=f"{label(name)}: {one['verdict']}"))
     if rows:
@@ -228,7 +209,7 @@ def _latency(evaluation: Mapping[str, Any]) -> Section:
     aware = evaluation["computation_aware"]
     if aware:
         figures = [
-            [f"{kind} ({unit})", *[_interval(aware[kind]["figures"][figure]) for figure in columns[:5]]]
+            [f"{kind} ({unit})", *[interval_of(aware[kind]["figures"][figure]) for figure in columns[:5]]]
             for kind, unit in (("unaware", "source units"), ("aware", "ms"))
         ]
         tables.append(
@@ -257,9 +238,9 @@ def _preferences(found: Mapping[str, Any]) -> Section:
         rows.append(
             [
                 name,
-                _interval(one["before"]),
-                _interval(one["after"]),
-                _interval(difference),
+                interval_of(one["before"]),
+                interval_of(one["after"]),
+                interval_of(difference),
                 _p(difference["p_value"]),
                 better,
             ]
@@ -343,7 +324,7 @@ def _simuleval(check: Mapping[str, Any]) -> Section:
 
 
 def _data(folders: Mapping[str, Path]) -> Section:
-    summary = _read(folders, "data", "summary.json")
+    summary = read_artifact(folders, "data", "summary.json")
     rows = [[name, split["pairs"]] for name, split in summary["splits"].items() if split["pairs"]]
     tables = [Table(caption="Splits (no text stands in two)", columns=["split", "pairs"], rows=rows)]
     dropped = summary.get("dropped") or {}
@@ -360,12 +341,6 @@ def _data(folders: Mapping[str, Path]) -> Section:
     )
     notices = [Notice(level="warning", text=one["text"]) for one in summary["findings"]]
     return Section(title="Data", intro=intro, notices=notices, tables=tables)
-
-
-def _lint(folders: Mapping[str, Path]) -> Section:
-    masked = _read(folders, "data", "summary.json").get("deidentified")
-    parts = {part: _read(folders, "lint", f"{part}.json") for part in ("source", "splits")}
-    return lint_section(parts, masked)
 
 
 def _examples(examples: Sequence[Mapping[str, Any]], evaluation: Mapping[str, Any]) -> Section:

@@ -16,11 +16,11 @@ def read_artifact(folders: Mapping[str, Path], stage: str, name: str) -> Any:
 
 
 def headline_row(name: str, estimate: Mapping[str, Any] | None, note: str = "") -> dict[str, Any]:
-    """A row of the short table from an estimate with its interval."""
+    """A row of the short table from an estimate, or a difference, with its interval."""
     found = estimate or {"value": None}
     return {
         "name": name,
-        "value": found["value"],
+        "value": found.get("value", found.get("difference")),
         "low": found.get("low"),
         "high": found.get("high"),
         "n": found.get("n"),
@@ -28,11 +28,11 @@ def headline_row(name: str, estimate: Mapping[str, Any] | None, note: str = "") 
     }
 
 
-def p_value(value: float | None) -> str:
-    """How a corrected p value is told."""
+def p_value(value: float | None, corrected: bool = True) -> str:
+    """How a p value is told, by Holm's method where it is one of several."""
     if value is None:
         return ""
-    return "p < 0.001 (Holm)" if value < 0.001 else f"p = {value:.3f} (Holm)"
+    return ("p < 0.001" if value < 0.001 else f"p = {value:.3f}") + (" (Holm)" if corrected else "")
 
 
 def interval_of(estimate: Mapping[str, Any] | None) -> Interval | None:
