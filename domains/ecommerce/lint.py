@@ -1,5 +1,6 @@
 """E-commerce's lint stage: the data as they were given, and the splits that are trained on; checks of its own."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -14,6 +15,7 @@ from shared.data.text_keys import text_key
 from shared.deidentify.deidentifier import Deidentifier
 from shared.deidentify.file_names import masked_source
 from shared.durable import write_json
+from shared.errors import DataError
 from shared.lint.config import LintConfig
 from shared.lint.findings import LintReport, stop_on_errors
 from shared.lint.registry import Check, record_check
@@ -85,8 +87,15 @@ def lint_data(context: StageContext) -> dict[str, float]:
     model ``base``. Writes ``source.json`` and ``splits.json``.
 
     Raises:
+        DataError: the data hold no pair.
         LintError: every finding of severity error, in one message.
     """
+    summary = json.loads((context.inputs["data"] / "summary.json").read_text(encoding="utf-8"))
+    if not any(split["pairs"] for split in summary["splits"].values()):
+        raise DataError(
+            f"{summary['name']} holds reviews and no preference between summaries: give pairs ('chosen' and "
+            "'rejected', or OpinPref's columns); `valign aspects FILE` needs nothing but reviews."
+        )
     data = EcommerceDataConfig.model_validate(context.config["data"])
     config = LintConfig.model_validate(context.config["lint"])
     context.progress(0, 2, "linting the data as given")

@@ -161,14 +161,15 @@ def _curves(evaluation: Mapping[str, Any]) -> Section:
         Table(caption="All points", columns=["system and setting", "LAAL", "chrF", "BLEU"], rows=points, digits=2)
     )
     notices = [
-        Notice(level="warning", text=f"{label(name)}: {count} translations never ended and were cut.")
+        Notice(level="warning", text=f"{label(name)}: translations that never ended and were cut: {count}.")
         for name, count in evaluation["cut"].items()
         if count
     ]
+    trained = len(evaluation["seeds"])
     signatures = "; ".join(evaluation["signatures"].values())
     return Section(
         title="Quality and latency",
-        intro=f"Means over {len(evaluation['seeds'])} training seeds. {signatures}.",
+        intro=f"{'One training seed' if trained == 1 else f'Means over {trained} training seeds'}. {signatures}.",
         notices=notices,
         tables=tables,
         plots=plots,

@@ -1,5 +1,6 @@
 """E-commerce's own checks of its data."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -8,13 +9,15 @@ import pytest
 
 from domains.ecommerce.data import preference_records
 from domains.ecommerce.data_config import EcommerceDataConfig
-from domains.ecommerce.lint import CHECKS
+from domains.ecommerce.lint import CHECKS, lint_data
 from domains.ecommerce.prompting import prompt_of
 from shared.data.rows import RowTally
+from shared.errors import DataError
 from shared.lint.config import LintConfig
 from shared.lint.findings import Severity
 from shared.lint.run import lint
 from shared.records import PreferenceRecord
+from shared.stages import StageContext
 
 REVIEWS = ("The handle broke after a week and the shop sent no answer. Sad.", "It boils fast.")
 SEVERITIES: dict[str, Severity | Literal["off"]] = dict.fromkeys(
@@ -62,3 +65,10 @@ def test_opinpref_has_such_summaries(real_data: Path) -> None:
     assert report.of("summary_about_itself")[0].count >= 15
     assert report.of("preferred_summary_scored_lower")[0].count > 100
     assert not report.of("prompt_in_several_groups")  # the head of every prompt is no title that groups share
+
+
+def test_reviews_without_preferences_are_told_what_they_serve_for(tmp_path: Path) -> None:
+    summary = {"name": "reviews.jsonl", "splits": {"train": {"pairs": 0}, "test": {"pairs": 0}}}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(DataError, match=r"reviews\.jsonl holds reviews and no preference .* `valign aspects FILE`"):
+        lint_data(StageContext({}, {"data": tmp_path}, {}, {}, tmp_path, tmp_path))
