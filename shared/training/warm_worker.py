@@ -174,6 +174,8 @@ def serve() -> None:
         child = os.fork()
         if not child:
             _train(told)
+        with contextlib.suppress(OSError):
+            os.setpgid(child, child)  # as the child does: whoever is first, its group is there when its id is told
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         os.write(answers, json.dumps({"pid": child}).encode() + b"\n")
         code = _code_of(child)

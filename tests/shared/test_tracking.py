@@ -229,7 +229,8 @@ def test_locked_and_damaged_databases_are_one_sentence(home, monkeypatch):
         Tracker("counseling", uri=f"sqlite:///{damaged}")
 
 
-def test_read_only_database_is_one_sentence(home):
+def test_read_only_database_is_one_sentence(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # MLflow makes a folder of what it takes for the path of such a URI
     file = home / "mlflow" / "mlflow.db"
     Tracker("counseling")
     read_only = f"sqlite:///file:{file}?mode=ro&uri=true"
