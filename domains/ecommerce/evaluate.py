@@ -13,6 +13,7 @@ from domains.ecommerce.summary_metrics import measure_summaries
 from shared.data.record_files import read_records
 from shared.device import pick_device
 from shared.durable import write_json
+from shared.errors import DataError
 from shared.evaluation.intervals import Floats
 from shared.evaluation.measured import ItemValues, Measured
 from shared.evaluation.scorer_report import reward_report
@@ -21,6 +22,7 @@ from shared.rewards.protocol import candidate_scores
 from shared.stages import StageContext
 
 SCORERS = ("reward", "judge")
+SUPERVISED = "sft"
 
 
 def evaluate(context: StageContext) -> dict[str, float]:
@@ -58,11 +60,48 @@ def evaluate(context: StageContext) -> dict[str, float]:
         "reward_model": reports["reward"],
         "judge": reports["judge"],
         "scores": of_scores,
+        "after_supervised": _after_supervised(context, policies, seeds, ids, scores),
         "device": pick_device(context.config["precision"]).description,
     }
     write_json(context.out / "evaluation.json", evaluation)
     _write_measured(context, policies, seeds, ids, scores)
     return metrics | _metrics(evaluation)
+
+
+def _after_supervised(
+    context: StageContext,
+    policies: Sequence[str],
+    seeds: Sequence[str],
+    ids: Sequence[str],
+    scores: Mapping[str, Mapping[str, Floats]],
+) -> list[dict[str, Any]]:
+    """What alignment itself gained: paired differences of the seeds to the policy that they started from.
+
+    Returns:
+        Parts as `compared` gives them: scores and faithfulness of all products; ROUGE of those with human summaries.
+        Empty where there is no supervised policy.
+    """
+    if SUPERVISED not in policies or not seeds:
+        return []
+    found = json.loads((context.out / "items.json").read_text(encoding="utf-8"))
+    parts: list[dict[str, Any]] = []
+    kept = (SUPERVISED, *seeds)
+    for metrics, measured in ((("faithfulness",), scores), (("rougeL_mean", "rouge1_mean"), None)):
+        tables = {name: found[f"eval/{name}"] for name in metrics if f"eval/{name}" in found}
+        if not tables:
+            continue
+        values = {
+            policy: {
+                **(measured[policy] if measured else {}),
+                **{name: np.array(table["values"][policy]) for name, table in tables.items()},
+            }
+            for policy in kept
+        }
+        products = next(iter(tables.values()))["products"]
+        if measured and products != list(ids):
+            raise DataError("scores and faithfulness were measured on other products than each other.")
+        parts.append(compared(values, products, SUPERVISED, seeds))
+    return parts
 
 
 def _summaries(context: StageContext, policies: Sequence[str]) -> tuple[list[str], list[Any], dict[str, list[str]]]:
