@@ -30,6 +30,7 @@ VERDICT = {
     "SimulPL": ("wait-k on SFT", "wait-k, tuned", "SimulPL, alpha = 0", "SFT only", "champion"),
     "model": ("champion",),
     BOUNDED[ALIGNED]: ("wait-k on SFT", "wait-k, tuned", BOUNDED[SFT], "SimulPL"),
+    BOUNDED[SFT]: ("wait-k on SFT",),
 }
 METRICS = ("chrF", "BLEU")
 
