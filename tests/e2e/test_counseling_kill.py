@@ -86,7 +86,7 @@ def _kill_child(command, arguments, moments: random.Random) -> bool:
     killed = False
     while not killed and process.poll() is None:
         if children := training_children(process.pid):
-            time.sleep(moments.uniform(0, 6))
+            time.sleep(moments.uniform(0, 1))
             if children[0] in training_children(process.pid):
                 os.kill(children[0], signal.SIGKILL)
                 killed = True

@@ -19,17 +19,12 @@ from shared.errors import SystemStateError
 NOUNS = frozenset(("NN", "NNS", "NNP", "NNPS"))
 TEXTS_AT_ONCE = 128
 # Nouns that name the product as such, those who speak of it, or a time: of these anything is said.
-NO_ASPECTS = frozenset(
-    map(
-        stem,
-        """
+_NO_ASPECTS = """
     product item user customer people person reviewer review buyer purchaser consumer owner purchase order amazon
     day week month year hour minute time money part problem issue experience reason case kind sort type star brand
     job something anything everything husband wife son daughter kid mom friend family one piece side end place world
     feedback opinion comment concern complaint mention note recommendation
-    """.split(),  # noqa: SIM905
-    )
-)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +52,12 @@ class Aspect:
     positive: int
     negative: int
     clauses: int
+
+
+@cache
+def no_aspects() -> frozenset[str]:
+    """Stems of nouns that are no aspect; not made on import, which a stemmer would make a second longer."""
+    return frozenset(map(stem, _NO_ASPECTS.split()))
 
 
 @cache
@@ -98,7 +99,7 @@ def nouns_of(texts: Sequence[str]) -> list[tuple[Noun, ...]]:
                 if token.tag_ in NOUNS
                 and carries_content(token.lower_)
                 and token.is_alpha
-                and (root := stem(token.lower_)) not in NO_ASPECTS
+                and (root := stem(token.lower_)) not in no_aspects()
             )
             for doc in load_tagger().pipe(texts, batch_size=TEXTS_AT_ONCE)
         ]

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from shared.training.launch import _prepare, launch
 from shared.training.progress import read_metrics
 from tests.domains.translation.path_cases import FORMAT, path_pairs_of
 from tests.domains.translation.test_msft import built, job_of
+from tests.training_children import training_children
 
 pytestmark = pytest.mark.slow
 
@@ -46,11 +46,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def kill_child_at(step: int) -> Callable[[int, int, dict[str, float]], None]:
     def callback(done: int, _total: int, _metrics: dict[str, float]) -> None:
         if done == step:
-            children = subprocess.run(
-                ["pgrep", "-P", str(os.getpid()), "-f", "shared.training.worker"], capture_output=True, text=True
-            ).stdout.split()
-            for child in children:
-                os.kill(int(child), signal.SIGKILL)
+            for child in training_children(os.getpid()):
+                os.kill(child, signal.SIGKILL)
 
     return callback
 

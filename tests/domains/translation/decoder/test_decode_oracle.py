@@ -185,7 +185,8 @@ def check(policy: SimulPolicy, tokenizer: Any, texts: list[str], rule: ReadRule,
         assert one.cut == other.cut
         assert list(one.logps) == pytest.approx(other.logps, abs=1e-9)
         asked = {(segment, read): value for segment, read, value in other.confidences}
-        assert not isinstance(rule, Threshold) or len(one.confidences) == len(asked)
+        # Rules that are not asked below a lag pass states over.
+        assert not isinstance(rule, Threshold) or rule.low or len(one.confidences) == len(asked)
         for segment, read, value in one.confidences:
             assert value == pytest.approx(asked[segment, read], abs=1e-9)
     return found

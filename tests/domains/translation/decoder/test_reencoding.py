@@ -52,9 +52,9 @@ def test_gemma_3_translates_real_sentences_while_they_are_read(packaged_cache: P
     policy = SimulPolicy(load_causal_lm(folder), SimulFormat(source_language="de", target_language="en"))
     torch.nn.init.normal_(policy.confidence.weight, std=0.05)
     with gzip.open(real_data / "translation/multi30k/test_2016_flickr.de.gz", "rt", encoding="utf-8") as file:
-        texts = [next(file).strip() for _ in range(8)]
+        texts = [" ".join(next(file).split()[:7]) for _ in range(4)]
     sources = [policy.format.source(tokenizer, text) for text in texts]
-    found = decode(policy, tokenizer, sources, WaitK(3), DecodingConfig(batch_size=5))
+    found = decode(policy, tokenizer, sources, WaitK(3), DecodingConfig(batch_size=3))
     for source, one in zip(sources, found, strict=True):
         assert one.units
         expected = [min(3 + segment, source.units) for segment in range(len(one.reads) - 1)]
