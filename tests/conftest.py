@@ -25,10 +25,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take minutes first, so that the workers of xdist end together: whole commands, then other slow files.
+    """Marks tests on real data slow; has files that take minutes come first, so that the workers of xdist end together.
 
-    The order within a file stays.
+    Whole commands, then other slow files; the order within a file stays.
     """
+    for item in items:
+        if "real_data" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path not in slow, "e2e" not in item.path.parts))
 

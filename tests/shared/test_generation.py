@@ -194,6 +194,7 @@ def test_tokens_are_drawn_with_their_probabilities(top_p: float, top_k: int) -> 
     assert (np.abs(seen - expected) <= 5 * error + 1e-12).all()
 
 
+@pytest.mark.slow
 def test_a_nucleus_wider_than_the_likeliest_tokens_is_sorted_whole() -> None:
     logits = torch.zeros(20_000, 2_000)  # flat: a nucleus of 0.9 holds 1,800 tokens
     uniforms = torch.linspace(0, 1, 20_001, dtype=torch.float64)[:-1]

@@ -66,6 +66,7 @@ def test_importing_tracking_does_not_import_mlflow():
     assert printed.strip() == "False"
 
 
+@pytest.mark.slow
 def test_telemetry_is_off_before_mlflow_is_imported(home):
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     code = (
@@ -296,6 +297,7 @@ def test_a_model_folder_that_is_gone_is_said_and_registered_anew(tracker, home):
     assert registry.register(kept, "valign-counseling", DIGEST, run.run_id).version == 2
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_make_one_run_and_one_version(home):
     folder = model_folder(home, "m")
     code = f"""

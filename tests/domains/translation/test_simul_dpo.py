@@ -23,7 +23,7 @@ from shared.training.progress import ProgressCallback, StopSignal, read_metrics
 from shared.training.step_order import Step
 from tests.domains.translation.path_cases import FORMAT, path_pairs_of, saved_policy
 
-pytestmark = pytest.mark.usefixtures("_on_cpu")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_on_cpu")]
 
 
 @pytest.fixture

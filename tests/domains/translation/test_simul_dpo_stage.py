@@ -64,6 +64,7 @@ def config_of(**changes: Any) -> SimulDpoConfig:
     return SimulDpoConfig.model_validate({"batch_size": 3, "epochs": 2, "learning_rate": 1e-3, **changes})
 
 
+@pytest.mark.slow
 def test_reference_and_training_make_a_policy(tiny_model: Path, tmp_path: Path) -> None:
     config = config_of()
     before = a_reference(tiny_model, tmp_path, config, LoraConfig(rank=4))

@@ -140,6 +140,7 @@ RECORD = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(RECORD, min_size=1, max_size=4))
 def test_any_json_becomes_records_that_can_be_stored_or_named_bad_rows(rows: list[dict[str, Any]]) -> None:

@@ -17,6 +17,8 @@ from shared.training.step_order import Step
 from tests.shared.training.policy_jobs import policy_job, trainer_of
 from tests.shared.training.tiny_architectures import relative_differences
 
+pytestmark = pytest.mark.slow
+
 RATE = 1e-3
 STEPS = 2
 

@@ -17,6 +17,8 @@ from shared.training.reference import token_logps_of
 from shared.training.worker import _save
 from tests.shared.training.policy_jobs import policy_job, policy_of, rich, trainer_of
 
+pytestmark = pytest.mark.slow
+
 REWARDS = {"rewards/chosen", "rewards/rejected"}
 PAIR = REWARDS | {"rewards/margins", "rewards/accuracies"}
 OWN_METRICS: dict[str, set[str]] = {

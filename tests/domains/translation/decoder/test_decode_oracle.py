@@ -15,6 +15,8 @@ from domains.translation.tokens import SourceTokens
 from shared.sampling.decoding import draw
 from shared.sampling.settings import GenerationConfig, rows_of
 
+pytestmark = pytest.mark.slow
+
 FAMILIES = ("llama", "qwen2", "qwen3", "gemma3")
 RULES: tuple[ReadRule, ...] = (
     Threshold(0.5),

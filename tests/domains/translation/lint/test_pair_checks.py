@@ -101,6 +101,7 @@ def context(tmp_path: Path, sample: Path, lint: dict[str, object]) -> StageConte
 SAMPLE = Path(__file__).parents[4] / "domains" / "translation" / "sample" / "pairs.jsonl"
 
 
+@pytest.mark.slow
 def test_the_stage_looks_at_renderings_too(tmp_path: Path) -> None:
     metrics = lint_data(context(tmp_path, SAMPLE, {}))
     report = LintReport.from_json(__import__("json").loads((tmp_path / "out" / "splits.json").read_text()))
@@ -115,6 +116,7 @@ def test_mistakes_of_the_recipe_and_errors_in_the_data_stop_the_run(tmp_path: Pa
         lint_data(context(tmp_path, SAMPLE, {"severities": {"pair_leek": "off"}}))
 
 
+@pytest.mark.slow
 def test_errors_stop_the_run(tmp_path: Path) -> None:
     with pytest.raises(LintError, match="severities"):
         lint_data(context(tmp_path, SAMPLE, {"severities": {"length_bias": "error"}}))
