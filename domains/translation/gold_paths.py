@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from domains.translation.records import Path, SentencePair
 from domains.translation.settings import SimulFormat
-from domains.translation.streams import Branch, Stream, pack_streams
 from domains.translation.units import split_units
-from shared.training.trees import cut_by_tokens
 
 if TYPE_CHECKING:
     from domains.translation.alignment.align import Method
@@ -91,6 +89,9 @@ def paths_of_predictions(
     Returns:
         For each sentence the source units read before each target unit.
     """
+    from domains.translation.streams import Branch, Stream, pack_streams
+    from shared.training.trees import cut_by_tokens
+
     streams = [
         Stream(
             source,

@@ -22,11 +22,11 @@ from domains.translation.msft_losses import (
 )
 from domains.translation.pair_files import read_pairs
 from domains.translation.path_logps import check_path
-from domains.translation.policy import SimulPolicy, StreamTerms, read_format
+from domains.translation.policy import SimulPolicy, StreamTerms
 from domains.translation.policy_training import PolicyStepTrainer, continued_policy, new_policy
 from domains.translation.prefix_sampling import LAGS, DrawnSentence, MsftExample, PrefixSteps
 from domains.translation.records import SentencePair
-from domains.translation.settings import LatencyWord, SimulFormat
+from domains.translation.settings import LatencyWord, SimulFormat, read_format
 from domains.translation.streams import pack_streams
 from shared.device import pick_device
 from shared.errors import DataError, UsageError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from domains.translation.settings import SimulFormat
+from domains.translation.settings import SETTINGS_FILE, SimulFormat, read_format
 from shared.durable import write_json
 from shared.errors import DataError
 from shared.training.layouts import set_layout
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from domains.translation.streams import PackedStreams
     from shared.device import DeviceChoice
 
-SETTINGS_FILE = "simul_policy.json"
 CONFIDENCE_FILE = "confidence.safetensors"
 PREDICTION_TOKENS = 256  # tokens whose logits are held at once where only the largest is asked for
 
@@ -143,21 +142,6 @@ def save_policy(policy: SimulPolicy, folder: Path, base: str | None = None) -> N
     head = {name: value.detach().cpu().contiguous() for name, value in policy.confidence.state_dict().items()}
     save_file(head, str(folder / CONFIDENCE_FILE))
     write_json(folder / SETTINGS_FILE, {"format": policy.format.model_dump(mode="json")})
-
-
-def read_format(folder: Path) -> SimulFormat:
-    """The settings of a saved policy.
-
-    Raises:
-        DataError: the folder holds no policy, or its settings cannot be read.
-    """
-    try:
-        told = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-        return SimulFormat.model_validate(told["format"])
-    except FileNotFoundError as error:
-        raise DataError(f"{folder} holds no simultaneous policy ({SETTINGS_FILE} is missing).") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder / SETTINGS_FILE} cannot be read: {error}") from error
 
 
 def load_confidence(policy: SimulPolicy, folder: Path) -> None:

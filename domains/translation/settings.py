@@ -3,19 +3,22 @@
 These settings travel with the policy (``simul_policy.json``), so that training, scoring and decoding use the same.
 """
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from domains.translation.tokens import SourceTokens, TargetTokens, source_tokens, target_tokens
 from domains.translation.units import Unit, unit_of
-from shared.errors import UsageError
+from shared.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 LatencyWord = Literal["low", "low-medium", "medium", "medium-high", "high"]
 LATENCY = "{latency}"
+SETTINGS_FILE = "simul_policy.json"  # in the folder of a saved policy
 
 # English names of the languages that instructions name; another needs `before` and `marker` in the recipe.
 LANGUAGE_NAMES: dict[str, str] = {
@@ -160,3 +163,18 @@ class SimulFormat(BaseModel):
         """Tokens of a target sentence, the end token last."""
         assert self.target_unit is not None
         return target_tokens(tokenizer, text, self.target_unit)
+
+
+def read_format(folder: Path) -> SimulFormat:
+    """The settings of a saved policy.
+
+    Raises:
+        DataError: the folder holds no policy, or its settings cannot be read.
+    """
+    try:
+        told = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+        return SimulFormat.model_validate(told["format"])
+    except FileNotFoundError as error:
+        raise DataError(f"{folder} holds no simultaneous policy ({SETTINGS_FILE} is missing).") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / SETTINGS_FILE} cannot be read: {error}") from error

@@ -15,8 +15,9 @@ from domains.translation.pair_files import read_pairs
 from domains.translation.path_logps import PathLogps, path_logps
 from domains.translation.path_pairs import PathPair, path_pairs
 from domains.translation.path_reference import PathReference, read_path_reference, reference_for
-from domains.translation.policy import SimulPolicy, read_format
+from domains.translation.policy import SimulPolicy
 from domains.translation.policy_training import PolicyStepTrainer, continued_policy
+from domains.translation.settings import read_format
 from domains.translation.simul_dpo_config import SimulDpoConfig
 from domains.translation.simul_dpo_loss import path_terms, simul_dpo
 from domains.translation.streams import Stream, pack_streams

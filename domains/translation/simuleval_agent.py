@@ -102,7 +102,8 @@ class SimultaneousAgent(TextToTextAgent):
         from pydantic import ValidationError
 
         from domains.translation.decoder.session import Session
-        from domains.translation.policy import load_for_decoding, read_format
+        from domains.translation.policy import load_for_decoding
+        from domains.translation.settings import read_format
         from shared.device import pick_device
         from shared.home import models_folder
         from shared.models import load_tokenizer, resolve

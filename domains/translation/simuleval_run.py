@@ -12,8 +12,8 @@ from pathlib import Path
 from domains.translation.decoder.rules import ReadRule
 from domains.translation.decoder.settings import DecodingConfig
 from domains.translation.latency.logs import LoggedSentence, read_log
-from domains.translation.policy import read_format
 from domains.translation.quality import tokenizer_of
+from domains.translation.settings import read_format
 from domains.translation.units import split_units
 from shared.device import Precision
 from shared.errors import StageError, SystemStateError
