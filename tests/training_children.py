@@ -1,5 +1,8 @@
 """The training children of a process, as the operating system lists them."""
 
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -18,3 +21,14 @@ def training_children(pid: int) -> list[int]:
             parents[int(process.name)] = int(status["PPid"]), command
     warm = {one for one, (parent, command) in parents.items() if parent == pid and "warm_worker" in command}
     return sorted(one for one, (parent, _) in parents.items() if one not in warm and parent in {pid, *warm})
+
+
+def kill_child_at(step: int, number: int = signal.SIGKILL) -> Callable[[int, int, dict[str, float]], None]:
+    """A progress callback that signals the trainings of this process once one has reported a step."""
+
+    def callback(done: int, _total: int, _metrics: dict[str, float]) -> None:
+        if done == step:
+            for child in training_children(os.getpid()):
+                os.kill(child, number)
+
+    return callback

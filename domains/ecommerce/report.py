@@ -117,8 +117,7 @@ def _factors(folders: Mapping[str, Path]) -> Section:
 def _scores(evaluation: Mapping[str, Any]) -> Section:
     part, policies = evaluation["scores"], evaluation["policies"]
     rows: list[list[Cell]] = [
-        [title, *(interval_of(part["estimates"][name][metric]) for name in policies)]
-        for metric, title in SCORES.items()
+        [label(name), *(interval_of(part["estimates"][name][metric]) for metric in SCORES)] for name in policies
     ]
     tests: list[list[Cell]] = [
         [f"{label(name)}: {SCORES[metric]}", interval_of(one), p_value(one["p_holm"])]
@@ -131,7 +130,7 @@ def _scores(evaluation: Mapping[str, Any]) -> Section:
     tables = [
         Table(
             caption=f"Summaries of {evaluation['counts']['products']} held-out products",
-            columns=["", *map(label, policies)],
+            columns=["", *SCORES.values()],
             rows=rows,
         ),
         Table(caption=f"Paired differences to {label(policies[0])}", columns=["", "difference", "test"], rows=tests),

@@ -1,10 +1,7 @@
 """Fine-tuning in the training child: results, resuming after a kill to the same bits, what its digest is of."""
 
 import json
-import os
 import shutil
-import signal
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +20,7 @@ from shared.training.launch import _prepare, launch
 from shared.training.progress import read_metrics
 from tests.domains.translation.path_cases import FORMAT, path_pairs_of
 from tests.domains.translation.test_msft import built, job_of
-from tests.training_children import training_children
+from tests.training_children import kill_child_at
 
 pytestmark = pytest.mark.slow
 
@@ -41,15 +38,6 @@ def started(*arguments: Any, **named: Any) -> Any:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-
-
-def kill_child_at(step: int) -> Callable[[int, int, dict[str, float]], None]:
-    def callback(done: int, _total: int, _metrics: dict[str, float]) -> None:
-        if done == step:
-            for child in training_children(os.getpid()):
-                os.kill(child, signal.SIGKILL)
-
-    return callback
 
 
 @pytest.mark.parametrize("lora", [None, {"rank": 4}], ids=["all weights", "adapters"])

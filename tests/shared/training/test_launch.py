@@ -22,7 +22,7 @@ from shared.training.config import DpoConfig, DpoJob, LoraConfig, RewardConfig, 
 from shared.training.launch import launch
 from shared.training.progress import read_metrics
 from shared.training.reference import reference_logps, write_logps
-from tests.training_children import training_children
+from tests.training_children import kill_child_at, training_children
 
 pytestmark = pytest.mark.slow
 
@@ -91,17 +91,6 @@ def weights(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
 
 
-def kill_child_at(step: int, number: int, work: Path) -> Callable[[int, int, dict[str, float]], None]:
-    """A progress callback that signals the training child once it has reported a step."""
-
-    def callback(done: int, total: int, metrics: dict[str, float]) -> None:
-        if done == step:
-            for child in training_children(os.getpid()):
-                os.kill(child, number)
-
-    return callback
-
-
 def test_dpo_lora_trains_and_reports(make_job: MakeJob, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     job = make_job(lora=LoraConfig(rank=4), epochs=2, save_steps=100)
@@ -143,7 +132,7 @@ def test_a_stopped_training_resumes_to_the_same_curve_and_weights(
         tracking = {"tracking_uri": client.tracking_uri, "run_id": run}
     job = make_job(epochs=20)
     with pytest.raises(StageError, match=r"run again|continues from"):
-        launch(job, work, tracking, kill_child_at(8, number, work))
+        launch(job, work, tracking, kill_child_at(8, number))
     assert not job.output.exists()
     at = latest_complete_checkpoint(work)
     assert at is not None

@@ -1,9 +1,7 @@
 """Supervised training in the training child: resuming after a kill, two processes, the best checkpoint, the stage."""
 
 import json
-import os
-import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from shared.training.progress import read_metrics
 from shared.training.sft_stage import HELD_OUT, TRAIN, sft
 from shared.training.watching import HISTORY_FILE
 from tests.shared.training.sft_jobs import demonstrations_of, sft_job
-from tests.training_children import training_children
+from tests.training_children import kill_child_at
 
 pytestmark = pytest.mark.slow
 
@@ -41,15 +39,6 @@ def started(*arguments: Any, **named: Any) -> Any:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-
-
-def kill_child_at(step: int) -> Callable[[int, int, dict[str, float]], None]:
-    def callback(done: int, _total: int, _metrics: dict[str, float]) -> None:
-        if done == step:
-            for child in training_children(os.getpid()):
-                os.kill(child, signal.SIGKILL)
-
-    return callback
 
 
 @pytest.mark.parametrize("lora", [None, {"rank": 4}], ids=["all weights", "adapters"])
