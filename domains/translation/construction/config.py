@@ -114,7 +114,8 @@ class ConstructionConfig(Component):
         alignment: how words are aligned: ``auto`` (a statistical model trained on the records: ``hmm``, above 50,000
             ``fast_align``), one of these or ``ibm1``, or ``states`` (of the base model, which must be multilingual;
             each alignment then depends on its two sentences alone).
-        weights: of the five preferences in a score; at least one above 0.
+        weights: of the five preferences in a score; at least one above 0. ``latency: neutral`` prices latency so that
+            renderings which waited longer do not score higher for that alone; not with a ``judge``.
         quality: sentence score against the reference: ``chrf``, ``bleu``, or the mean of both.
         sampling: what the policy writes (modes ``sample``, and ``endpoint`` where it needs renderings).
         pairing: which renderings become a pair.
@@ -140,6 +141,11 @@ class ConstructionConfig(Component):
             raise ValueError(
                 "mode endpoint needs writer.endpoint.base_url and writer.endpoint.model; without an endpoint use "
                 "mode sample"
+            )
+        judges = self.mode == "endpoint" and self.writer is not None and self.writer.task == "judge"
+        if judges and self.weights.latency == "neutral":
+            raise ValueError(
+                "weights.latency: the neutral price is found from scores, which a judge does not give; write a number"
             )
         writes = self.mode == "endpoint" and self.writer is not None and self.writer.task == "write"
         from_policy = writes and self.writer is not None and self.writer.against == "policy"

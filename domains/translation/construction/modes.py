@@ -46,7 +46,7 @@ class Constructed:
 def from_samples(pairs: Sequence[SentencePair], task: Task) -> Constructed:
     """The policy's renderings at several latencies and the given ones, scored; one is chosen over another."""
     found = Constructed()
-    scored = _candidates(pairs, task, found.counts)
+    scored = _candidates(pairs, task, found)
     for pair, candidates in zip(pairs, scored, strict=True):
         draw = random.Random(f"{task.seed}:{pair.id}")
         taken, reason = select(candidates, task.config.pairing, draw)
@@ -63,7 +63,7 @@ def from_data(pairs: Sequence[SentencePair], task: Task) -> Constructed:
     found.no_pair["no_rejected"] = len(pairs) - len(known)
     renderings = [given_renderings(pair, "all") for pair in known]
     # The reference is one of the two, so that its quality would say nothing.
-    scored = scored_renderings(known, renderings, task, found.counts, with_quality=False)
+    scored = _scored(known, renderings, task, found, with_quality=False)
     for pair, candidates in zip(known, scored, strict=True):
         chosen, rejected = _by_origin(candidates, TARGET), _by_origin(candidates, REJECTED)
         if chosen is not None and rejected is not None:
@@ -95,7 +95,7 @@ def from_writer(pairs: Sequence[SentencePair], task: Task) -> Constructed:
         wanted = TARGET if writer.against == "target" else REJECTED
         others = [[one for one in given_renderings(pair, "all") if one.origin == wanted] for pair in known]
     renderings = [[*new, *old] for new, old in zip(written.renderings, others, strict=True)]
-    scored = scored_renderings(known, renderings, task, found.counts, with_quality=writer.against != "target")
+    scored = _scored(known, renderings, task, found, with_quality=writer.against != "target")
     for pair, new, candidates in zip(known, written.renderings, scored, strict=True):
         origins = {one.origin for one in new}
         chosen = [one for one in candidates if one.rendering.origin in origins]
@@ -115,7 +115,7 @@ def from_judge(pairs: Sequence[SentencePair], task: Task) -> Constructed:
     """A language model picks between the highest- and the lowest-scored rendering."""
     found = Constructed()
     asked: list[tuple[SentencePair, Duel]] = []
-    for pair, candidates in zip(pairs, _candidates(pairs, task, found.counts), strict=True):
+    for pair, candidates in zip(pairs, _candidates(pairs, task, found), strict=True):
         duel = duel_of(candidates)
         if duel is None:
             found.no_pair["too_few"] += 1
@@ -137,14 +137,26 @@ def from_judge(pairs: Sequence[SentencePair], task: Task) -> Constructed:
     return found
 
 
-def _candidates(pairs: Sequence[SentencePair], task: Task, counts: Counter[str]) -> list[list[Scored]]:
+def _candidates(pairs: Sequence[SentencePair], task: Task, found: Constructed) -> list[list[Scored]]:
     """Sampled and given renderings of every record, different ones, scored."""
     config = task.config
     renderings = [given_renderings(pair, config.pairing.given) for pair in pairs]
     if config.sampling.rules:
         sampled = sampled_renderings(task.policy(), pairs, config.sampling, task.seed, task.progress)
         renderings = [[*given, *written] for given, written in zip(renderings, sampled, strict=True)]
-    return scored_renderings(pairs, renderings, task, counts, with_quality=True)
+    return _scored(pairs, renderings, task, found, with_quality=True)
+
+
+def _scored(
+    pairs: Sequence[SentencePair],
+    renderings: Sequence[Sequence[Rendering]],
+    task: Task,
+    found: Constructed,
+    with_quality: bool,
+) -> list[list[Scored]]:
+    scored = scored_renderings(pairs, renderings, task, found.counts, with_quality)
+    found.report["weights"] = scored.weights.model_dump()
+    return scored.records
 
 
 def _by_origin(candidates: Sequence[Scored], origin: str) -> Scored | None:

@@ -1,15 +1,17 @@
 """Renderings put on paths, measured by the preferences, and scored by the recipe's weights."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from domains.translation.alignment import Links, align
 from domains.translation.alignment.states import StateAligner
 from domains.translation.construction.candidates import Rendering, different
+from domains.translation.construction.latency_price import priced
 from domains.translation.construction.selection import Scored
 from domains.translation.construction.task import Task
+from domains.translation.construction.weighted_score import score_of
 from domains.translation.preferences import Weights, measure, usual_text
 from domains.translation.quality import bleu_statistics, chrf_statistics, tokenizer_of
 from domains.translation.records import Path, SentencePair
@@ -19,13 +21,25 @@ At = tuple[int, int]  # number of the record, number of its rendering
 PREDICTED_AT_ONCE = 64  # sentences whose prefixes are predicted before progress is told
 
 
+class ScoredRenderings(NamedTuple):
+    """What was scored, and by what.
+
+    Attributes:
+        records: for each record its renderings, in their order.
+        weights: of the preferences, latency's a number.
+    """
+
+    records: list[list[Scored]]
+    weights: Weights
+
+
 def scored_renderings(
     pairs: Sequence[SentencePair],
     renderings: Sequence[Sequence[Rendering]],
     task: Task,
     counts: Counter[str],
     with_quality: bool,
-) -> list[list[Scored]]:
+) -> ScoredRenderings:
     """The different renderings of every record, on paths, with measures and score.
 
     Args:
@@ -35,9 +49,6 @@ def scored_renderings(
         counts: gets ``candidates``, ``empty``, ``repeated``, ``cut``.
         with_quality: whether the record's target is a reference that renderings are measured by; not where it is
             itself one side of every pair.
-
-    Returns:
-        For each record its renderings in their order.
     """
     format = task.format
     assert format.source_unit is not None
@@ -51,29 +62,15 @@ def scored_renderings(
     found = _on_paths(pairs, places, sources, kept, links, task)
     task.progress(1, 2, "measuring preferences")
     measures = _measures(pairs, places, found, links, task, with_quality)
-    scored: list[list[Scored]] = []
-    for record, several in enumerate(found):
-        numbers = {id(one): number for number, one in enumerate(several)}
-        scored.append([])
-        for one in different(several, format.target_unit, counts):
-            row = measures[record, numbers[id(one)]]
-            scored[-1].append(Scored(one, row, score_of(row, task.config.weights)))
-            counts["cut"] += one.cut
-        counts["candidates"] += len(scored[-1])
+    numbers = {id(one): (record, number) for record, several in enumerate(found) for number, one in enumerate(several)}
+    unit = format.target_unit
+    rows = [[(one, measures[numbers[id(one)]]) for one in different(several, unit, counts)] for several in found]
+    weights = priced(task.config.weights, [[row for _, row in several] for several in rows])
+    scored = [[Scored(one, row, score_of(row, weights)) for one, row in several] for several in rows]
+    counts["candidates"] += sum(map(len, scored))
+    counts["cut"] += sum(one.rendering.cut for several in scored for one in several)
     task.progress(2, 2, "measuring preferences")
-    return scored
-
-
-def score_of(measures: Mapping[str, float], weights: Weights) -> float:
-    """Weighted mean of the five preferences, of those that there are; NaN where none of them has a weight.
-
-    Args:
-        measures: by name; the preferences' from 0 to 1, higher is better.
-        weights: of the five preferences.
-    """
-    weighed = [(weight, measures[name]) for name, weight in weights.model_dump().items() if name in measures]
-    total = math.fsum(weight for weight, _ in weighed)
-    return math.fsum(weight * value for weight, value in weighed) / total if total else math.nan
+    return ScoredRenderings(scored, weights)
 
 
 def sentence_quality(texts: Sequence[str], references: Sequence[str], language: str, which: str) -> list[float]:

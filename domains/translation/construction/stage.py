@@ -73,7 +73,7 @@ def construct(context: StageContext) -> dict[str, float]:
     assert format.target_unit is not None
     unit = format.target_unit
     count = write_pairs(context.out / PAIRS, (pair_record(pair, one, mode, unit) for pair, one in found.pairs))
-    summary = {"mode": mode, "weights": config.weights.model_dump(), **summarise(found, len(pairs))}
+    summary = {"mode": mode, **summarise(found, len(pairs))}
     write_json(context.out / SUMMARY, summary)
     log.info("%d pairs of %d sources; without one: %s", count, len(pairs), summary["no_pair"] or "none")
     return metrics_of(summary)

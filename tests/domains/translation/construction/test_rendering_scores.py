@@ -11,8 +11,9 @@ from sacrebleu import sentence_bleu, sentence_chrf
 
 from domains.translation.construction.candidates import Rendering
 from domains.translation.construction.config import ConstructionConfig
-from domains.translation.construction.scoring import score_of, scored_renderings, sentence_quality
+from domains.translation.construction.scoring import scored_renderings, sentence_quality
 from domains.translation.construction.task import Task
+from domains.translation.construction.weighted_score import score_of
 from domains.translation.preferences import Weights
 from domains.translation.settings import SimulFormat
 from shared.errors import UsageError
@@ -41,7 +42,9 @@ def renderings_of(records) -> list[list[Rendering]]:
 def test_scores_are_those_of_the_weights_and_measures(toy_records):
     records, counts = toy_records(12), Counter()
     weights = {"quality": 2.0, "simplicity": 0.0}
-    found = scored_renderings(records, renderings_of(records), task_of(weights=weights), counts, with_quality=True)
+    found = scored_renderings(
+        records, renderings_of(records), task_of(weights=weights), counts, with_quality=True
+    ).records
     assert counts == {"candidates": 36, "empty": 12, "cut": 12}
     config = ConstructionConfig.model_validate({"weights": weights})
     for record, (target, late, short) in zip(records, found, strict=True):
@@ -58,10 +61,12 @@ def test_scores_are_those_of_the_weights_and_measures(toy_records):
 
 def test_without_a_reference_there_is_no_quality_and_a_score_of_it_alone_is_none(toy_records):
     records = toy_records(3)
-    found = scored_renderings(records, renderings_of(records), task_of(), Counter(), with_quality=False)
+    found = scored_renderings(records, renderings_of(records), task_of(), Counter(), with_quality=False).records
     assert all("quality" not in one.measures and one.score == one.order for several in found for one in several)
     zero = {"monotonicity": 0, "key_points": 0, "simplicity": 0, "latency": 0}
-    found = scored_renderings(records, renderings_of(records), task_of(weights=zero), Counter(), with_quality=False)
+    found = scored_renderings(
+        records, renderings_of(records), task_of(weights=zero), Counter(), with_quality=False
+    ).records
     assert all(math.isnan(one.score) and one.order == -math.inf for several in found for one in several)
 
 
@@ -96,5 +101,5 @@ def test_alignment_by_states_needs_a_base_model_and_takes_it(toy_records, superv
     with pytest.raises(UsageError, match="has no base model"):
         scored_renderings(records, renderings_of(records), task_of(alignment="states"), Counter(), True)
     task = task_of(supervised / "model", alignment="states")
-    found = scored_renderings(records, renderings_of(records), task, Counter(), True)
+    found = scored_renderings(records, renderings_of(records), task, Counter(), True).records
     assert [len(several) for several in found] == [3, 3]
