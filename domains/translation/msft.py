@@ -28,6 +28,7 @@ from domains.translation.prefix_sampling import LAGS, DrawnSentence, MsftExample
 from domains.translation.records import SentencePair
 from domains.translation.settings import LatencyWord, SimulFormat, read_format
 from domains.translation.streams import pack_streams
+from domains.translation.supervised_pairs import supervised_pairs
 from shared.device import pick_device
 from shared.errors import DataError, UsageError
 from shared.models import load_tokenizer
@@ -314,7 +315,8 @@ def trainer(job: CustomJob, work: Path, callbacks: list[Any]) -> CustomTraining:
     if start is not None and read_format(start) != format:
         raise UsageError(f"the policy {start} was trained with another format: state the same languages and prompt.")
     tokenizer = load_tokenizer(job.model)
-    examples, left_out = msft_examples(read_pairs(job.files["pairs"]), format, tokenizer, config)
+    pairs = supervised_pairs(read_pairs(job.files["pairs"]), config.rendering)
+    examples, left_out = msft_examples(pairs, format, tokenizer, config)
     policy = new_policy(job, format) if start is None else continued_policy(job, start)
     general: Any = job
     told = MsftTrainer(

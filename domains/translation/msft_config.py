@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from domains.translation.supervised_pairs import Rendering
 from shared.training.config import OptimisationConfig
 
 Shape = Literal["constant", "staircase", "gold", "mixed"]
@@ -37,6 +38,9 @@ class MsftConfig(OptimisationConfig):
         policy: ``simul`` learns translation and read/write policy (`domains.translation.msft_losses`); ``wait-k``
             translation alone, on wait-k paths; ``latency-prompt`` both on paths that the latency word of the prompt
             names (`domains.translation.prefix_sampling`).
+        rendering: which rendering of a preference pair is learned: ``target``, the preferred one, or ``rejected``, so
+            that what preferences add is seen apart: a policy of offline translations, then preferences for monotone
+            ones. Pairs without a rejected rendering give their target.
         prefixes: of ``simul``; the other kinds do not read the shape, and ``wait-k`` no path.
         wait_k: k of the kind ``wait-k``; null draws it for every path, uniform in 1 .. |x| (multi-path wait-k,
             arXiv:2005.08595).
@@ -52,6 +56,7 @@ class MsftConfig(OptimisationConfig):
     """
 
     policy: PolicyKind = "simul"
+    rendering: Rendering = "target"
     prefixes: PrefixConfig = PrefixConfig()
     wait_k: int | None = Field(default=None, ge=1)
     confidence_weight: float = Field(default=0.1, ge=0, allow_inf_nan=False)

@@ -176,6 +176,7 @@ def _paths(recipe: TranslationRecipe) -> Stage:
         config={
             "format": recipe.rows().model_dump(mode="json"),
             "alignment": recipe.paths,
+            "rejected": recipe.sft.rendering == "rejected",
             **({"precision": recipe.precision} if by_states else {}),
         },
         inputs={"data": "data"},
