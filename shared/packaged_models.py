@@ -19,6 +19,7 @@ from typing import Any, Literal
 from shared.digest import file_digest, folder_files
 from shared.durable import disk_errors, fsync_folder, fsync_tree, write_json
 from shared.errors import SystemStateError
+from shared.gguf_reading import one_reader
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +148,7 @@ def _convert_gguf(path: Path, out: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     # The conversion draws its bar on stderr whatever transformers is told.
-    with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
+    with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()), one_reader():
         loaded: Any = {"gguf_file": path.name, "local_files_only": True, "trust_remote_code": False}
         tokenizer = AutoTokenizer.from_pretrained(str(path.parent), **loaded)
         model: Any = AutoModelForCausalLM.from_pretrained(str(path.parent), dtype=torch.float32, **loaded)

@@ -182,6 +182,9 @@ def _explain(error: ValidationError, model: type[BaseModel], path: Path) -> str:
         below = [name for name in known_keys(model) if name.rpartition(".")[0] == key]
         example = f" such as {below[0]!r}" if below else ""
         return f"{where}: is a group of keys, not a value: set keys below it{example}.{more}"
+    if problem["type"] == "value_error":  # a sentence of the recipe's own checks, which says what is wrong with a group
+        shown = f", not {_shown(value)}" if isinstance(value, str | int | float | bool) else ""
+        return f"{where}: {problem['msg'].removeprefix('Value error, ').rstrip('.')}{shown}.{more}"
     if isinstance(value, dict | list):
         shown = ", not a group of keys" if isinstance(value, dict) else ", not a list"
     else:

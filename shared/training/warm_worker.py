@@ -171,9 +171,11 @@ def serve() -> None:
         line, _, waiting = waiting.partition(b"\n")
         told = json.loads(line)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        here = os.getpid()
         child = os.fork()
         if not child:
-            _train(told)
+            os.close(answers)  # it is the end of these that tells of this process's end
+            _train(told, parent=here)
         with contextlib.suppress(OSError):
             os.setpgid(child, child)  # as the child does: whoever is first, its group is there when its id is told
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
@@ -196,8 +198,8 @@ def _code_of(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _train(told: Mapping[str, Any]) -> None:
-    """The child: never returns."""
+def _train(told: Mapping[str, Any], parent: int) -> None:
+    """The child: never returns. It ends with its parent, even with one that ended before it could ask who that is."""
     from shared.training.worker import main
 
     code = 1
@@ -211,7 +213,7 @@ def _train(told: Mapping[str, Any]) -> None:
             os.dup2(here, there)
         os.chdir(told["folder"])
         os.environ.clear()
-        os.environ.update(told["environment"], VALIGN_PARENT=str(os.getppid()))
+        os.environ.update(told["environment"], VALIGN_PARENT=str(parent))
         code = main(told["arguments"])
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1

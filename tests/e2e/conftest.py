@@ -200,6 +200,13 @@ def own_tiny(tiny_site: Path, databases: Path, tmp_path: Path) -> Tiny:
 
 
 @pytest.fixture
+def served_tiny(own_tiny: Tiny, prefect_server: str) -> Tiny:
+    """A home for one test alone, with a Prefect server that runs already."""
+    own_tiny.environment["PREFECT_API_URL"] = prefect_server
+    return own_tiny
+
+
+@pytest.fixture
 def new_tiny(tiny_site: Path, tmp_path: Path) -> Tiny:
     """As `own_tiny`, of somebody who has never started valign: the home is not there."""
     return _made(tiny_site, tmp_path, None)

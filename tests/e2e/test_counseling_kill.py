@@ -99,11 +99,11 @@ def _kill_child(command, arguments, moments: random.Random) -> bool:
 
 
 @pytest.mark.parametrize("number", range(KILLS))
-def test_the_command_and_its_training_child_are_killed(own_tiny, arguments, undisturbed, number):
+def test_the_command_and_its_training_child_are_killed(served_tiny, arguments, undisturbed, number):
     moments = random.Random(8 + number)
-    assert _kill_child(own_tiny, arguments, moments)  # there are three
-    _kill_command(own_tiny, arguments, len(undisturbed["stages"]), moments)
-    record = own_tiny.json(*arguments)
+    assert _kill_child(served_tiny, arguments, moments)  # there are three
+    _kill_command(served_tiny, arguments, len(undisturbed["stages"]), moments)
+    record = served_tiny.json(*arguments)
     assert _figures(record) == _figures(undisturbed)
-    assert [one["version"] for one in own_tiny.json("models")["registered"]] == [1]
-    assert own_tiny.json("store", "verify")["damaged"] == []
+    assert [one["version"] for one in served_tiny.json("models")["registered"]] == [1]
+    assert served_tiny.json("store", "verify")["damaged"] == []

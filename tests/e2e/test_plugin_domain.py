@@ -163,19 +163,19 @@ def test_a_refusal_is_exit_code_10_where_promotion_is_required(tiny, longer):
     assert registered(tiny)[longer["registered"]["version"]][0] == {"champion"}
 
 
-def test_a_flipped_byte_is_found_and_mended(own_tiny):
-    record = own_tiny.json("run", "tiny")
+def test_a_flipped_byte_is_found_and_mended(served_tiny):
+    record = served_tiny.json("run", "tiny")
     model = Path(record["stages"][1]["path"]) / "model.json"
     content = bytearray(model.read_bytes())
     content[5] ^= 1
     model.write_bytes(bytes(content))
-    found = own_tiny.json("store", "verify", code=4)
+    found = served_tiny.json("store", "verify", code=4)
     assert [one["key"] for one in found["damaged"]] == [record["stages"][1]["key"]]
-    again = own_tiny.json("run", "tiny")
+    again = served_tiny.json("run", "tiny")
     assert [one["stage"] for one in again["stages"] if not one["hit"]] == ["align/seed-0"]
     assert [one["digest"] for one in again["stages"]] == [one["digest"] for one in record["stages"]]
-    assert own_tiny.json("store", "verify")["damaged"] == []
-    assert set(registered(own_tiny)) == {1}
+    assert served_tiny.json("store", "verify")["damaged"] == []
+    assert set(registered(served_tiny)) == {1}
 
 
 @pytest.mark.parametrize(
@@ -196,25 +196,25 @@ def test_a_flipped_byte_is_found_and_mended(own_tiny):
         (["store", "lineage", "abcdef"], 2, "valign store ls"),
     ],
 )
-def test_a_mistake_is_one_sentence(own_tiny, arguments, code, words):
-    assert words in own_tiny.error(*arguments, code=code)
+def test_a_mistake_is_one_sentence(served_tiny, arguments, code, words):
+    assert words in served_tiny.error(*arguments, code=code)
 
 
-def test_data_that_cannot_be_read_fail_the_run_in_one_sentence(own_tiny):
-    (own_tiny.folder / "bad.csv").write_text("id,question\n1,2\n")
-    message = own_tiny.error("run", "tiny", "--data", "bad.csv", "--json", code=3)
+def test_data_that_cannot_be_read_fail_the_run_in_one_sentence(served_tiny):
+    (served_tiny.folder / "bad.csv").write_text("id,question\n1,2\n")
+    message = served_tiny.error("run", "tiny", "--data", "bad.csv", "--json", code=3)
     assert message == "Error: bad.csv has no column answer: name the preferred answer so."
-    assert [one["status"] for one in own_tiny.json("status")] == ["failed"]
+    assert [one["status"] for one in served_tiny.json("status")] == ["failed"]
 
 
-def test_a_server_out_of_reach_is_one_sentence_and_soon(own_tiny):
-    message = own_tiny.error("run", "tiny", "--json", code=4, PREFECT_API_URL="http://127.0.0.1:9/api")
+def test_a_server_out_of_reach_is_one_sentence_and_soon(served_tiny):
+    message = served_tiny.error("run", "tiny", "--json", code=4, PREFECT_API_URL="http://127.0.0.1:9/api")
     assert "http://127.0.0.1:9/api" in message
-    message = own_tiny.error("run", "tiny", "--json", code=4, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    message = served_tiny.error("run", "tiny", "--json", code=4, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     assert "MLFLOW_TRACKING_URI" in message
 
 
-def test_ui_prints_its_command(own_tiny):
-    command = own_tiny("ui", "--print", "--port", "5099").stdout
+def test_ui_prints_its_command(served_tiny):
+    command = served_tiny("ui", "--print", "--port", "5099").stdout
     assert "--host 127.0.0.1 --port 5099" in command
-    assert f"sqlite:///{own_tiny.home}/mlflow/mlflow.db" in command
+    assert f"sqlite:///{served_tiny.home}/mlflow/mlflow.db" in command

@@ -1,8 +1,11 @@
 """Recipes: what is wrong, where, and the nearest known key."""
 
+from typing import Self
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import model_validator
 
 from shared.digest import json_digest
 from shared.errors import UsageError
@@ -13,6 +16,12 @@ class Align(Component):
     beta: float = 0.1
     learning_rate: float = 5e-7
     seeds: tuple[int, ...] = (0,)
+
+    @model_validator(mode="after")
+    def _seeded(self) -> Self:
+        if not self.seeds:
+            raise ValueError("name at least one seed.")
+        return self
 
 
 class Recipe(Component):
@@ -48,6 +57,7 @@ def test_reads_defaults_values_and_overrides(recipe):
         ("align=3", "'align'.*is a group of keys.*'align.beta'"),
         ("align.beta.x=1", "'align.beta'.*not a group of keys|beta is a value"),
         ("align.seeds={a: 1}", "'align.seeds'.*not a group of keys"),
+        ("align.seeds=[]", r"recipe key 'align' in cpu.yaml or --set: name at least one seed\.$"),
         ("name=" + "9" * 5_000, "not valid YAML"),
         ("name=2024-13-45", "month must be in"),
         ("name=" + "[" * 1_500, "nested too deeply|not valid YAML"),
