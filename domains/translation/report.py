@@ -276,6 +276,16 @@ def _pairs(summary: Mapping[str, Any]) -> Section:
     counts = [[name.replace("_", " "), value] for name, value in (summary.get("counts") or {}).items()]
     if counts:
         tables.append(Table(caption="How pairs came about", columns=["", "number"], rows=counts))
+    weights = [[name.replace("_", " "), value] for name, value in (summary.get("weights") or {}).items()]
+    if weights:
+        tables.append(
+            Table(caption="What each preference counts in a score", columns=["", "weight"], rows=weights, digits=2)
+        )
+    sides: Mapping[str, Mapping[str, int]] = summary.get("origins") or {}
+    if sides:
+        origins = list(dict.fromkeys(one for side in sides.values() for one in side))
+        rows = [[one, *(sides[side].get(one, 0) for side in ("chosen", "rejected"))] for one in origins]
+        tables.append(Table(caption="Where renderings came from", columns=["", "chosen", "rejected"], rows=rows))
     return Section(title="Preference pairs", intro=f"Mode: {summary.get('mode', 'given')}. First seed.", tables=tables)
 
 

@@ -41,7 +41,8 @@ _VARIABLES = {
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One curve: `x` and `y` of equal length; a y that is None or NaN leaves a gap.
+    """One curve: `x` and `y` of equal length; a y that is None was not measured there (the line joins those
+    that were), one that is NaN leaves a gap.
 
     Curves with one `group` share a colour and differ in their dashes (seeds of one metric, say).
     """
@@ -161,14 +162,14 @@ def line_curves(
             seen[group] += 1
             colour = groups.index(group)
             dashes = DASHES[(nth if curve.group else colour) % len(DASHES)]
-            values = [float("nan") if v is None else v for v in curve.y]
+            measured = [(x, y) for x, y in zip(curve.x, curve.y, strict=True) if y is not None]
             axes.plot(
-                curve.x,
-                values,
+                [x for x, _ in measured],
+                [y for _, y in measured],
                 label=curve.label,
                 color=SERIES[colour % len(SERIES)],
                 linestyle=dashes,
-                marker="o" if len(values) < 12 else None,
+                marker="o" if len(measured) < 12 else None,
                 markersize=3.2,
             )
         if reference is not None:

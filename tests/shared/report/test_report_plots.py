@@ -65,6 +65,14 @@ def test_seeds_share_a_colour_and_differ_in_dashes():
     assert any("stroke-dasharray" in style for style, _ in drawn)
 
 
+def test_what_is_measured_now_and_then_is_a_line():
+    every_third = [float(step) if step % 3 == 0 else None for step in range(30)]
+    svg = line_curves([Series("latency", range(30), every_third)], "step", "latency")
+    curve = re.search(r'<path d="(M [^"]*)"[^>]*stroke: var\(--series-1', svg)
+    assert curve
+    assert curve[1].count("L ") >= 1  # a straight line: what lies on it may be left out
+
+
 LABEL = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
