@@ -165,7 +165,8 @@ def _shown(estimate: Mapping[str, Any]) -> str:
 def _difference(row: Mapping[str, Any]) -> str:
     if row["difference"] is None:
         return "n/a"
-    return f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], p {row['p_holm']:.4f} (Holm)"
+    p = "< 0.0001" if row["p_holm"] < 1e-4 else f"= {row['p_holm']:.4f}"
+    return f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], p {p} (Holm)"
 
 
 def _crossing(found: Mapping[str, Any]) -> str:
