@@ -327,6 +327,7 @@ def _simuleval(
 
 
 def _preferences(recipe: TranslationRecipe, values: Mapping[str, Any], seed: int) -> Stage:
+    by_states = recipe.construction.alignment == "states"
     return Stage(
         "preferences",
         measure_preferences,
@@ -334,6 +335,8 @@ def _preferences(recipe: TranslationRecipe, values: Mapping[str, Any], seed: int
             "languages": _languages(recipe),
             "shown": recipe.evaluate.shown,
             "sentences": values["evaluate"]["sentences"],
+            "alignment": recipe.construction.alignment,
+            **({"precision": recipe.precision} if by_states else {}),
         },
         inputs={
             "data": "data",
@@ -341,7 +344,8 @@ def _preferences(recipe: TranslationRecipe, values: Mapping[str, Any], seed: int
             "after": f"decode/{ALIGNED}/seed-{seed}",
         },
         models={"base": recipe.model},
-        libraries=("sacrebleu", "sil-thot", "spacy", "jieba", "numpy", "scipy"),
+        libraries=("sacrebleu", "sil-thot", "spacy", "jieba", "numpy", "scipy", *(RUN if by_states else ())),
+        uses_device=by_states,
     )
 
 

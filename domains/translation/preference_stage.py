@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from domains.translation.alignment import align
+from domains.translation.alignment.states import StateAligner
 from domains.translation.data_config import PairLanguages
 from domains.translation.decode_stage import held_out_pairs
 from domains.translation.decoded_policies import DecodedPolicy, DecodedRule
@@ -20,10 +21,12 @@ from shared.stages import StageContext
 def measure_preferences(context: StageContext) -> dict[str, float]:
     """Measures the translations of two policies at one threshold.
 
-    Config: ``languages``, ``shown`` (threshold), ``sentences``. Inputs ``data`` (its training pairs teach the word
-    alignment and what is usual), ``before`` and ``after`` (decode stages). Writes ``preferences.json``: of each measure
-    its definition, both means with intervals, and the paired difference over the sentences that both have it for, with
-    p values corrected by Holm over all measures.
+    Config: ``languages``, ``shown`` (threshold), ``sentences``, ``alignment`` (as preferences are constructed with: a
+    noisy alignment hides half of what changes in the order of words), ``precision``. Inputs ``data`` (its training
+    pairs teach a statistical alignment and what is usual), ``before`` and ``after`` (decode stages); model ``base`` for
+    the alignment ``states``. Writes ``preferences.json``: of each measure its definition, both means with intervals,
+    and the paired difference over the sentences that both have it for, with p values corrected by Holm over all
+    measures.
 
     Returns:
         ``preferences/<measure>_before``, ``..._after`` and ``..._change``.
@@ -35,7 +38,8 @@ def measure_preferences(context: StageContext) -> dict[str, float]:
     pairs = held_out_pairs(context.inputs["data"], config["sentences"])
     groups = [one.group_id for one in pairs]
     context.progress(0, 2, "word alignment")
-    rows = {name: _rows(one, context, languages) for name, one in decoded.items()}
+    states = _state_aligner(context) if config["alignment"] == "states" else None
+    rows = {name: _rows(one, context, languages, states) for name, one in decoded.items()}
     context.progress(1, 2, "paired differences")
     measures: dict[str, Any] = {}
     tests = {}
@@ -59,7 +63,8 @@ def measure_preferences(context: StageContext) -> dict[str, float]:
         measures[name] = row
     for name, p in holm({name: test.p_value for name, test in tests.items()}).items():
         measures[name]["difference"]["p_value"] = None if np.isnan(p) else p
-    write_json(context.out / "preferences.json", {"shown": rule, "sentences": len(pairs), "measures": measures})
+    written = {"shown": rule, "sentences": len(pairs), "alignment": config["alignment"], "measures": measures}
+    write_json(context.out / "preferences.json", written)
     found = {}
     for name, row in measures.items():
         if name in tests:
@@ -69,7 +74,15 @@ def measure_preferences(context: StageContext) -> dict[str, float]:
     return found
 
 
-def _rows(decoded: DecodedRule, context: StageContext, languages: PairLanguages) -> list[dict[str, float]]:
+def _state_aligner(context: StageContext) -> StateAligner:
+    from shared.device import pick_device
+
+    return StateAligner.load(context.models["base"], device=str(pick_device(context.config["precision"]).device))
+
+
+def _rows(
+    decoded: DecodedRule, context: StageContext, languages: PairLanguages, states: StateAligner | None
+) -> list[dict[str, float]]:
     """Measures of each translation, quality among them."""
     format = languages.bare_format()
     known = read_pairs(context.inputs["data"] / "train.arrow")
@@ -82,7 +95,13 @@ def _rows(decoded: DecodedRule, context: StageContext, languages: PairLanguages)
         [split_units(one.target_text, languages.target_unit) for one in known],
     )
     links = align(
-        split, written, "auto", extra=extra, source_unit=languages.source_unit, target_unit=languages.target_unit
+        split,
+        written,
+        context.config["alignment"],
+        states=states,
+        extra=extra,
+        source_unit=languages.source_unit,
+        target_unit=languages.target_unit,
     )
     paths = [tuple(int(read) for read in one.delays.delays) or None for one in decoded.sentences]
     found = [dict(row) for row in measure(sources, texts, paths, usual_text(known, format), links, format)]

@@ -251,7 +251,7 @@ def _preferences(found: Mapping[str, Any]) -> Section:
         title="The five preferences, before and after",
         intro=(
             f"SFT only and SimulPL at {found['shown']}, {found['sentences']} held-out sentences, first training seed; "
-            "paired differences."
+            f"paired differences, p values corrected by Holm. Words aligned by: {found.get('alignment', 'auto')}."
         ),
         notices=[Notice(level="note", text=one) for one in missing],
         tables=[

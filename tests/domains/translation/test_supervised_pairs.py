@@ -7,10 +7,7 @@ import pytest
 
 from domains.translation.pair_files import read_pairs, write_pairs
 from domains.translation.paths_stage import align_paths
-from domains.translation.pipeline import SAMPLE, build
-from domains.translation.recipe import TranslationRecipe
 from domains.translation.supervised_pairs import supervised_pairs
-from shared.domain import PipelineRequest
 from shared.errors import DataError
 from shared.stages import StageContext
 from tests.domains.translation.path_cases import FORMAT, path_pairs_of
@@ -70,10 +67,3 @@ def test_without_rejected_renderings_it_is_a_mistake(tmp_path: Path):
     pairs = [replace(one, rejected_text=None) for one in preferences(4)]
     with pytest.raises(DataError, match=r"sft\.rendering is rejected"):
         align_paths(staged(tmp_path, True, pairs))
-
-
-def test_the_recipe_reaches_both_stages():
-    recipe = TranslationRecipe.model_validate({"sft": {"rendering": "rejected"}})
-    stages = {one.name: one for one in build(PipelineRequest(recipe=recipe, data=SAMPLE))}
-    assert stages["paths"].config["rejected"] is True
-    assert stages["sft/seed-0"].config["msft"]["rendering"] == "rejected"
