@@ -21,8 +21,8 @@ from shared.stages import StageContext
 def measure_preferences(context: StageContext) -> dict[str, float]:
     """Measures the translations of two policies at one threshold.
 
-    Config: ``languages``, ``shown`` (threshold), ``sentences``, ``alignment`` (as preferences are constructed with: a
-    noisy alignment hides half of what changes in the order of words), ``precision``. Inputs ``data`` (its training
+    Config: ``languages``, ``shown`` (threshold), ``sentences``, ``alignment`` (that which
+    preferences are constructed with), ``precision``. Inputs ``data`` (its training
     pairs teach a statistical alignment and what is usual), ``before`` and ``after`` (decode stages); model ``base`` for
     the alignment ``states``. Writes ``preferences.json``: of each measure its definition, both means with intervals,
     and the paired difference over the sentences that both have it for, with p values corrected by Holm over all

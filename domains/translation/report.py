@@ -277,7 +277,7 @@ def _pairs(summary: Mapping[str, Any]) -> Section:
     if counts:
         tables.append(Table(caption="How pairs came about", columns=["", "number"], rows=counts))
     weights = [[name.replace("_", " "), value] for name, value in (summary.get("weights") or {}).items()]
-    if weights:
+    if weights and summary.get("mode") != "given":  # given preferences are stated, whatever they score
         tables.append(
             Table(caption="What each preference counts in a score", columns=["", "weight"], rows=weights, digits=2)
         )

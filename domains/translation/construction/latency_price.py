@@ -1,8 +1,8 @@
 """The price of latency at which waiting longer pays nothing on average.
 
-With a price that is too low, the best rendering of a source is mostly the one that waited longest, as later
-translations are better ones; preference optimisation then teaches to wait. With one too high it teaches to hurry. At
-the *neutral* price, what is preferred is better than its latency lets expect, in its words or in when it waits.
+With a price that is too low the best rendering of a source is mostly one that waited long, as later translations are
+better ones; with one too high, one that hurried. At the *neutral* price, what is preferred is better than its latency
+lets expect, in its words or in when it waits.
 """
 
 from collections.abc import Mapping, Sequence
