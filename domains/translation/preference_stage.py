@@ -1,5 +1,6 @@
 """The five preferences of what two policies write, sentence by sentence, before and after alignment."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ def measure_preferences(context: StageContext) -> dict[str, float]:
     pairs teach a statistical alignment and what is usual), ``before`` and ``after`` (decode stages); model ``base`` for
     the alignment ``states``. Writes ``preferences.json``: of each measure its definition, both means with intervals,
     and the paired difference over the sentences that both have it for, with p values corrected by Holm over all
-    measures.
+    measures; and the same (``equal_latency``) against the threshold of ``before`` whose LAAL is nearest to that of
+    ``after``: who reads less must follow the source's order, whatever was learned.
 
     Returns:
         ``preferences/<measure>_before``, ``..._after`` and ``..._change``.
@@ -34,17 +36,59 @@ def measure_preferences(context: StageContext) -> dict[str, float]:
     config = context.config
     languages = PairLanguages.model_validate(config["languages"])
     rule = f"threshold:{config['shown']:g}"
-    decoded = {name: DecodedPolicy.read(context.inputs[name], languages).rules[rule] for name in ("before", "after")}
-    pairs = held_out_pairs(context.inputs["data"], config["sentences"])
-    groups = [one.group_id for one in pairs]
+    before, after = (DecodedPolicy.read(context.inputs[name], languages).rules for name in ("before", "after"))
+    groups = [one.group_id for one in held_out_pairs(context.inputs["data"], config["sentences"])]
     context.progress(0, 2, "word alignment")
     states = _state_aligner(context) if config["alignment"] == "states" else None
-    rows = {name: _rows(one, context, languages, states) for name, one in decoded.items()}
+    latencies = {name: _latency(one) for name, one in before.items()}
+    nearest = _nearest(latencies, _latency(after[rule]))
+    rows = {name: _rows(before[name], context, languages, states) for name in dict.fromkeys((rule, nearest))}
+    aligned = _rows(after[rule], context, languages, states)
     context.progress(1, 2, "paired differences")
+    measures = _changes(rows[rule], aligned, groups)
+    written = {
+        "shown": rule,
+        "sentences": len(groups),
+        "alignment": config["alignment"],
+        "measures": measures,
+        "equal_latency": {
+            "rule": nearest,
+            "laal_before": latencies[nearest],
+            "laal_after": _latency(after[rule]),
+            "measures": _changes(rows[nearest], aligned, groups),
+        },
+    }
+    write_json(context.out / "preferences.json", written)
+    found = {}
+    for name, row in measures.items():
+        if row["sentences"]:
+            found[f"preferences/{name}_before"] = float(row["before"]["value"])
+            found[f"preferences/{name}_after"] = float(row["after"]["value"])
+            found[f"preferences/{name}_change"] = float(row["difference"]["difference"])
+    return found
+
+
+def _latency(decoded: DecodedRule) -> float:
+    """Mean LAAL; NaN where every translation is empty."""
+    values = decoded.point().latency
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def _nearest(latencies: Mapping[str, float], wanted: float) -> str:
+    """The threshold rule (without bounds) whose latency is nearest to the wanted one."""
+    known = {name: one for name, one in latencies.items() if name.startswith("threshold:") and "," not in name}
+    return min(known, key=lambda name: gap if np.isfinite(gap := abs(known[name] - wanted)) else np.inf)
+
+
+def _changes(
+    before: Sequence[Mapping[str, float]], after: Sequence[Mapping[str, float]], groups: Sequence[str]
+) -> dict[str, Any]:
+    """Each measure before and after with its paired difference."""
+    rows = {"before": before, "after": after}
     measures: dict[str, Any] = {}
     tests = {}
     for name, definition in MEASURES.items():
-        both = [index for index in range(len(pairs)) if all(name in rows[side][index] for side in rows)]
+        both = [index for index in range(len(groups)) if all(name in rows[side][index] for side in rows)]
         kept = [groups[index] for index in both]
         values = {side: np.array([rows[side][index][name] for index in both]) for side in rows}
         row: dict[str, Any] = {
@@ -63,15 +107,7 @@ def measure_preferences(context: StageContext) -> dict[str, float]:
         measures[name] = row
     for name, p in holm({name: test.p_value for name, test in tests.items()}).items():
         measures[name]["difference"]["p_value"] = None if np.isnan(p) else p
-    written = {"shown": rule, "sentences": len(pairs), "alignment": config["alignment"], "measures": measures}
-    write_json(context.out / "preferences.json", written)
-    found = {}
-    for name, row in measures.items():
-        if name in tests:
-            found[f"preferences/{name}_before"] = float(row["before"]["value"])
-            found[f"preferences/{name}_after"] = float(row["after"]["value"])
-            found[f"preferences/{name}_change"] = float(tests[name].difference)
-    return found
+    return measures
 
 
 def _state_aligner(context: StageContext) -> StateAligner:

@@ -8,7 +8,7 @@ from domains.translation.curve_plots import quality_latency_plot, staircase_plot
 from domains.translation.curves import CurvePoint
 from domains.translation.systems import ALIGNED, BASE, BOUNDED, SFT
 from shared.evaluation.intervals import Estimate
-from shared.report.blocks import Answer, Example, Notice, Plot, Section, Table
+from shared.report.blocks import Answer, Cell, Example, Notice, Plot, Section, Table
 from shared.report.run_sections import (
     data_quality_section,
     headline_row,
@@ -229,41 +229,43 @@ def _latency(evaluation: Mapping[str, Any]) -> Section:
 
 
 def _preferences(found: Mapping[str, Any]) -> Section:
-    rows, missing = [], []
-    for name, one in found["measures"].items():
-        if one["difference"]["difference"] is None:
-            missing.append(f"{name}: {one['reason']}")
-            continue
-        better = {True: "higher", False: "lower"}[one["higher_is_better"]]
-        difference = one["difference"]
-        rows.append(
-            [
-                name,
-                interval_of(one["before"]),
-                interval_of(one["after"]),
-                interval_of(difference),
-                _p(difference["p_value"]),
-                better,
-            ]
-        )
+    missing = [
+        f"{name}: {one['reason']}" for name, one in found["measures"].items() if one["difference"]["difference"] is None
+    ]
     definitions = [[name, one["definition"]] for name, one in found["measures"].items()]
+    tables = [_changes("Measured preferences", found["measures"])]
+    if equal := found.get("equal_latency"):
+        caption = (
+            f"At about equal latency: SFT only at {equal['rule']} (LAAL {equal['laal_before']:.2f}), SimulPL at "
+            f"{found['shown']} (LAAL {equal['laal_after']:.2f})"
+        )
+        tables.append(_changes(caption, equal["measures"]))
     return Section(
         title="The five preferences, before and after",
         intro=(
             f"SFT only and SimulPL at {found['shown']}, {found['sentences']} held-out sentences, first training seed; "
-            f"paired differences, p values corrected by Holm. Words aligned by: {found.get('alignment', 'auto')}."
+            f"paired differences, p values corrected by Holm. Words aligned by: {found.get('alignment', 'auto')}. "
+            "Who reads less must follow the source's order: what was learned shows at equal latency."
         ),
         notices=[Notice(level="note", text=one) for one in missing],
-        tables=[
-            Table(
-                caption="Measured preferences",
-                columns=["measure", "before", "after", "change", "p", "better"],
-                rows=rows,
-                digits=3,
-            ),
-            Table(caption="Definitions", columns=["measure", "what it is"], rows=definitions),
-        ],
+        tables=[*tables, Table(caption="Definitions", columns=["measure", "what it is"], rows=definitions)],
     )
+
+
+def _changes(caption: str, measures: Mapping[str, Any]) -> Table:
+    rows: list[list[Cell]] = [
+        [
+            name,
+            interval_of(one["before"]),
+            interval_of(one["after"]),
+            interval_of(one["difference"]),
+            _p(one["difference"]["p_value"]),
+            "higher" if one["higher_is_better"] else "lower",
+        ]
+        for name, one in measures.items()
+        if one["difference"]["difference"] is not None
+    ]
+    return Table(caption=caption, columns=["measure", "before", "after", "change", "p", "better"], rows=rows, digits=3)
 
 
 def _pairs(summary: Mapping[str, Any]) -> Section:
