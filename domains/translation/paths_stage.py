@@ -40,10 +40,8 @@ def align_paths(context: StageContext) -> dict[str, float]:
         method, states = context.config["alignment"], None
         if method == "states":
             from domains.translation.alignment.states import StateAligner
-            from shared.device import pick_device
 
-            device = pick_device(context.config["precision"]).device
-            states = StateAligner.load(context.models["base"], device=str(device))
+            states = StateAligner.load_for(context.models["base"], context.config["precision"])
         pairs = with_aligned_paths(pairs, format, method, states)
         if context.config.get("rejected"):
             others = with_aligned_paths(supervised_pairs(pairs, "rejected"), format, method, states)

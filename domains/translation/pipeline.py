@@ -20,7 +20,7 @@ from domains.translation.evaluate import evaluate
 from domains.translation.lint import lint_data
 from domains.translation.msft_stage import train_msft
 from domains.translation.paths_stage import align_paths
-from domains.translation.preference_stage import measure_preferences
+from domains.translation.preference_stage import KINDS, measure_preferences
 from domains.translation.recipe import TranslationRecipe
 from domains.translation.settings import LatencyWord
 from domains.translation.simul_dpo_stage import align, path_reference
@@ -336,6 +336,7 @@ def _preferences(recipe: TranslationRecipe, values: Mapping[str, Any], seed: int
             "shown": recipe.evaluate.shown,
             "sentences": values["evaluate"]["sentences"],
             "alignment": recipe.construction.alignment,
+            "comparisons": KINDS,
             **({"precision": recipe.precision} if by_states else {}),
         },
         inputs={

@@ -57,10 +57,12 @@ def headline(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
         what = f"chrF at low latency: {one['a']} less {one['b']}"
         rows.append(headline_row(what, one["difference"], one["note"] or _p(one["difference"]["p_value"])))
     if "preferences" in folders:
-        for name, measure in read_artifact(folders, "preferences", "preferences.json")["measures"].items():
+        compared = read_artifact(folders, "preferences", "preferences.json")["comparisons"][0]
+        for name, measure in compared["measures"].items():
             difference = measure["difference"]
             if difference["difference"] is not None:
-                rows.append(headline_row(f"{name}, change", difference, _p(difference["p_value"])))
+                told = f"{_p(difference['p_value'])}, at {compared['after']}"
+                rows.append(headline_row(f"{name}, change", difference, told))
     if "simuleval" in folders:
         check = read_artifact(folders, "simuleval", "simuleval.json")
         told = f"{check['same_delays']} of {check['sentences']} sentences with equal words and delays"
@@ -228,31 +230,39 @@ def _latency(evaluation: Mapping[str, Any]) -> Section:
     return Section(title="Latency", notices=notices, tables=tables)
 
 
+KINDS = {"shown": "At one threshold", "equal-latency": "At about equal latency", "offline": "The whole source read"}
+
+
 def _preferences(found: Mapping[str, Any]) -> Section:
+    comparisons, definitions = found["comparisons"], found["definitions"]
     missing = [
-        f"{name}: {one['reason']}" for name, one in found["measures"].items() if one["difference"]["difference"] is None
+        f"{name}: {one['reason']}"
+        for name, one in comparisons[0]["measures"].items()
+        if one["difference"]["difference"] is None
     ]
-    definitions = [[name, one["definition"]] for name, one in found["measures"].items()]
-    tables = [_changes("Measured preferences", found["measures"])]
-    if equal := found.get("equal_latency"):
-        caption = (
-            f"At about equal latency: SFT only at {equal['rule']} (LAAL {equal['laal_before']:.2f}), SimulPL at "
-            f"{found['shown']} (LAAL {equal['laal_after']:.2f})"
-        )
-        tables.append(_changes(caption, equal["measures"]))
     return Section(
         title="The five preferences, before and after",
         intro=(
-            f"SFT only and SimulPL at {found['shown']}, {found['sentences']} held-out sentences, first training seed; "
-            f"paired differences, p values corrected by Holm. Words aligned by: {found.get('alignment', 'auto')}. "
-            "Who reads less must follow the source's order: what was learned shows at equal latency."
+            f"SFT only and SimulPL, {found['sentences']} held-out sentences, first training seed; paired differences, "
+            f"p values corrected by Holm over each table. Words aligned by: {found['alignment']}. Who reads less must "
+            "follow the source's order, so what was learned shows at equal latency; where both read the whole source "
+            "only the words can differ."
         ),
         notices=[Notice(level="note", text=one) for one in missing],
-        tables=[*tables, Table(caption="Definitions", columns=["measure", "what it is"], rows=definitions)],
+        tables=[
+            *(_changes(one, definitions) for one in comparisons),
+            Table(
+                caption="Definitions",
+                columns=["measure", "what it is"],
+                rows=[[name, one["definition"]] for name, one in definitions.items()],
+            ),
+        ],
     )
 
 
-def _changes(caption: str, measures: Mapping[str, Any]) -> Table:
+def _changes(compared: Mapping[str, Any], definitions: Mapping[str, Any]) -> Table:
+    """Every measure before and after under one pair of rules."""
+    better = {None: "", True: "higher", False: "lower"}
     rows: list[list[Cell]] = [
         [
             name,
@@ -260,11 +270,15 @@ def _changes(caption: str, measures: Mapping[str, Any]) -> Table:
             interval_of(one["after"]),
             interval_of(one["difference"]),
             _p(one["difference"]["p_value"]),
-            "higher" if one["higher_is_better"] else "lower",
+            better[definitions[name]["higher_is_better"]],
         ]
-        for name, one in measures.items()
+        for name, one in compared["measures"].items()
         if one["difference"]["difference"] is not None
     ]
+    caption = (
+        f"{KINDS[compared['kind']]}: SFT only at {compared['before']} (LAAL {compared['laal_before']:.2f}), SimulPL at "
+        f"{compared['after']} (LAAL {compared['laal_after']:.2f})"
+    )
     return Table(caption=caption, columns=["measure", "before", "after", "change", "p", "better"], rows=rows, digits=3)
 
 

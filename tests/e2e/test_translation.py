@@ -74,6 +74,8 @@ def test_every_stage_runs_and_the_report_shows_all_systems(tiny, record) -> None
     for text in ("SimulPL, alpha = 0", "wait-k, tuned", "LSG on SFT", "latency prompt", "SimulEval", "inversion_rate"):
         assert text in report
     assert "At about equal latency: SFT only at threshold:" in report
+    assert "The whole source read: SFT only at offline" in report
+    assert "rejected_chrf" in report
     assert "What each preference counts in a score" not in report  # given preferences: no score decides
     assert "Where renderings came from" in report
     card = (tiny.home / "runs" / record["run_id"] / "card.md").read_text(encoding="utf-8")

@@ -75,6 +75,17 @@ class StateAligner:
 
         return cls(load_encoder(folder).to(device), load_tokenizer(folder), settings)  # pyright: ignore
 
+    @classmethod
+    def load_for(cls, folder: Path, precision: str) -> "StateAligner":
+        """An aligner on the device that a recipe's precision runs on.
+
+        Raises:
+            UsageError: the folder cannot be loaded, or no device has that precision.
+        """
+        from shared.device import pick_device
+
+        return cls.load(folder, device=str(pick_device(precision).device))
+
     def links(self, sources: Sequence[AlignmentWords], targets: Sequence[AlignmentWords]) -> list[Links]:
         """(source word, target word) links of each pair; each depends on its own two sentences only."""
         states = self.word_states([*sources, *targets])
