@@ -8,7 +8,8 @@ from shared.evaluation.intervals import Estimate
 from shared.report.blocks import Plot
 from shared.report.numbers import number
 
-MOST_LABELS, LONGEST_LABEL = 20, 12  # units named along an axis; beyond these they have numbers
+# Units named along an axis, below and at the side; beyond these they have numbers.
+MOST_LABELS, MOST_SIDE_LABELS, LONGEST_LABEL = 20, 10, 12
 MOST_SYSTEMS = 6
 
 
@@ -101,7 +102,7 @@ def staircase_plot(
             raise ValueError(f"{name}: {len(path)} delays for {len(target_units[name])} units")
     tallest = max((len(path) for path in paths.values()), default=0)
     one_target = next(iter(target_units.values())) if len(set(map(tuple, target_units.values()))) == 1 else ()
-    named_source, named_target = _fit(source_units), _fit(one_target)
+    named_source, named_target = _fit(source_units, MOST_LABELS), _fit(one_target, MOST_SIDE_LABELS)
     with plot_axes(250 + (40 if named_source else 0)) as (axes, finished):
         axes.plot([0, len(source_units)], [0, tallest], color=MUTED, linewidth=1.0, linestyle=(0, (2, 2)))
         # Steps of several systems would hide each other where they meet.
@@ -158,9 +159,9 @@ def _steps(path: Sequence[float], source_units: int) -> tuple[list[float], list[
     return [one for one, _ in corners], [one for _, one in corners]
 
 
-def _fit(units: Sequence[str]) -> bool:
+def _fit(units: Sequence[str], most: int) -> bool:
     """Whether units can stand along an axis: few, short, and drawn by the font that measures them."""
-    if not 0 < len(units) <= MOST_LABELS or max(map(len, units)) > LONGEST_LABEL:
+    if not 0 < len(units) <= most or max(map(len, units)) > LONGEST_LABEL:
         return False
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
@@ -169,7 +170,8 @@ def _fit(units: Sequence[str]) -> bool:
 
 
 def _numbered(units: Sequence[str]) -> str:
-    return " ".join(f"{place} {unit}" for place, unit in enumerate(units, 1)) + "."
+    told = " ".join(f"{place} {unit}" for place, unit in enumerate(units, 1))
+    return told if told.endswith(".") else f"{told}."
 
 
 def _told(point: CurvePoint) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from domains.translation.adapters import open_data, sentence_pairs
 from domains.translation.alignment import align
-from domains.translation.data_config import SPLITS, TranslationDataConfig
+from domains.translation.data_config import SPLITS, TranslationDataConfig, primary
 from domains.translation.lint_config import TranslationLintConfig
 from domains.translation.pair_checks import CHECKS, lint_pairs
 from domains.translation.pair_files import read_pairs
@@ -75,7 +75,8 @@ def _linted(
     shared = LintConfig.model_validate(
         {
             **config.model_dump(include=set(LintConfig.model_fields)),
-            "languages": (data.target_language.split("-")[0].lower(),),
+            "languages": (primary(data.target_language),),
+            "prompt_languages": (primary(data.source_language),),
             "severities": {name: one for name, one in config.severities.items() if name not in CHECKS},
             "max_length": None,
         }

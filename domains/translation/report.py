@@ -6,6 +6,7 @@ from typing import Any
 
 from domains.translation.curve_plots import quality_latency_plot, staircase_plot
 from domains.translation.curves import CurvePoint
+from domains.translation.preferences.weights import PREFERENCES
 from domains.translation.systems import ALIGNED, BASE, BOUNDED, SFT
 from shared.evaluation.intervals import Estimate
 from shared.report.blocks import Answer, Cell, Example, Notice, Plot, Section, Table
@@ -13,6 +14,7 @@ from shared.report.run_sections import (
     data_quality_section,
     headline_row,
     interval_of,
+    p_cell,
     p_value,
     read_artifact,
 )
@@ -58,11 +60,11 @@ def headline(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
         rows.append(headline_row(what, one["difference"], one["note"] or _p(one["difference"]["p_value"])))
     if "preferences" in folders:
         compared = read_artifact(folders, "preferences", "preferences.json")["comparisons"][0]
-        for name, measure in compared["measures"].items():
-            difference = measure["difference"]
+        for name in PREFERENCES:
+            difference = compared["measures"][name]["difference"]
             if difference["difference"] is not None:
-                told = f"{_p(difference['p_value'])}, at {compared['after']}"
-                rows.append(headline_row(f"{name}, change", difference, told))
+                what = f"{name.replace('_', ' ')}, change at {compared['after']}"
+                rows.append(headline_row(what, difference, _p(difference["p_value"])))
     if "simuleval" in folders:
         check = read_artifact(folders, "simuleval", "simuleval.json")
         told = f"{check['same_delays']} of {check['sentences']} sentences with equal words and delays"
@@ -120,7 +122,7 @@ def _curves(evaluation: Mapping[str, Any]) -> Section:
                 one["area_a"],
                 one["area_b"],
                 interval_of(one["difference"]),
-                _p(one["difference"]["p_value"]),
+                p_cell(one["difference"]["p_value"]),
                 *at,
                 *([None] * (3 - len(at))),
                 seeds,
@@ -168,7 +170,7 @@ def _curves(evaluation: Mapping[str, Any]) -> Section:
         if count
     ]
     trained = len(evaluation["seeds"])
-    signatures = "; ".join(evaluation["signatures"].values())
+    signatures = "; ".join(f"{metric} {one}" for metric, one in evaluation["signatures"].items())
     return Section(
         title="Quality and latency",
         intro=f"{'One training seed' if trained == 1 else f'Means over {trained} training seeds'}. {signatures}.",
@@ -250,7 +252,7 @@ def _preferences(found: Mapping[str, Any]) -> Section:
         ),
         notices=[Notice(level="note", text=one) for one in missing],
         tables=[
-            *(_changes(one, definitions) for one in comparisons),
+            *(_changes(one, definitions) for one in _different(comparisons)),
             Table(
                 caption="Definitions",
                 columns=["measure", "what it is"],
@@ -258,6 +260,19 @@ def _preferences(found: Mapping[str, Any]) -> Section:
             ),
         ],
     )
+
+
+def _different(comparisons: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each comparison of two rules once: the shown threshold may itself be that of about equal latency."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for one in comparisons:
+        rules = (one["before"], one["after"])
+        title = KINDS[one["kind"]]
+        if rules in found:
+            found[rules]["title"] += ", which is " + title[0].lower() + title[1:]
+        else:
+            found[rules] = {**one, "title": title}
+    return list(found.values())
 
 
 def _changes(compared: Mapping[str, Any], definitions: Mapping[str, Any]) -> Table:
@@ -269,14 +284,14 @@ def _changes(compared: Mapping[str, Any], definitions: Mapping[str, Any]) -> Tab
             interval_of(one["before"]),
             interval_of(one["after"]),
             interval_of(one["difference"]),
-            _p(one["difference"]["p_value"]),
+            p_cell(one["difference"]["p_value"]),
             better[definitions[name]["higher_is_better"]],
         ]
         for name, one in compared["measures"].items()
         if one["difference"]["difference"] is not None
     ]
     caption = (
-        f"{KINDS[compared['kind']]}: SFT only at {compared['before']} (LAAL {compared['laal_before']:.2f}), SimulPL at "
+        f"{compared['title']}: SFT only at {compared['before']} (LAAL {compared['laal_before']:.2f}), SimulPL at "
         f"{compared['after']} (LAAL {compared['laal_after']:.2f})"
     )
     return Table(caption=caption, columns=["measure", "before", "after", "change", "p", "better"], rows=rows, digits=3)

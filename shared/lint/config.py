@@ -42,6 +42,7 @@ class LintConfig(BaseModel):
 
         short_characters: a response with fewer characters is very short (scripts without spaces are not looked at).
         languages: expected ISO 639-1 codes; empty: the commonest language of the data is expected.
+        prompt_languages: those of prompts, where they differ (translation); empty: as `languages`.
         language_candidates: codes among which a text's language is told.
         language_characters: least length of a text whose language is told (a fifth of it where a script writes
             without spaces).
@@ -88,6 +89,7 @@ class LintConfig(BaseModel):
 
     short_characters: int = Field(default=10, ge=1)
     languages: tuple[str, ...] = ()
+    prompt_languages: tuple[str, ...] = ()
     language_candidates: tuple[str, ...] = (
         "en",
         "de",

@@ -58,14 +58,15 @@ def _is_blank(text: str) -> bool:
 @check(
     "wrong_language",
     severity="warning",
-    thresholds=("languages", "language_candidates", "language_characters", "language_confidence"),
+    thresholds=("languages", "prompt_languages", "language_candidates", "language_characters", "language_confidence"),
 )
 class WrongLanguage:
     """Texts in another language than the expected one."""
 
     def __init__(self, session: Session) -> None:
         self._config = session.config
-        self._languages = (*session.config.languages, *session.config.language_candidates)
+        named = (*session.config.languages, *session.config.prompt_languages)
+        self._languages = (*named, *session.config.language_candidates)
         self._identifier: Any = None
         self._rows: defaultdict[tuple[str, str], array[int]] = defaultdict(lambda: array("q"))
         self._texts: Counter[str] = Counter()
@@ -90,9 +91,11 @@ class WrongLanguage:
     def finish(self, table: PairTable) -> Outcome:
         if not self._texts:
             return Outcome()
-        expected = self._config.languages or (self._texts.most_common(1)[0][0],)
-        outcome = Outcome(figures={"texts": dict(self._texts), "expected": list(expected)})
-        for subject in ("prompt", "response"):
+        responses = self._config.languages or (self._texts.most_common(1)[0][0],)
+        by_subject = {"prompt": self._config.prompt_languages or responses, "response": responses}
+        known = list(dict.fromkeys([*responses, *by_subject["prompt"]]))
+        outcome = Outcome(figures={"texts": dict(self._texts), "expected": known})
+        for subject, expected in by_subject.items():
             others = {key[1]: rows for key, rows in self._rows.items() if key[0] == subject and key[1] not in expected}
             rows = sorted(set().union(*others.values()))
             share = len(rows) / max(1, len(table))
@@ -104,7 +107,8 @@ class WrongLanguage:
                 )
                 message = (
                     f"{count_of(len(rows), 'pair')} ({per_cent(share)}) with a {subject} that is not in "
-                    f"{' or '.join(expected)} ({seen}): leave them out, or name the language in `lint.languages`."
+                    f"{' or '.join(expected)} ({seen}): leave them out, or name the language in "
+                    f"`lint.{'prompt_' if subject == 'prompt' and self._config.prompt_languages else ''}languages`."
                 )
                 outcome.findings.append(
                     Finding("wrong_language", "warning", len(rows), share, message, subject, table.examples(rows))

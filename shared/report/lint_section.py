@@ -40,7 +40,11 @@ def lint_section(
                 plots[name] = plot.model_copy(update={"note": said})
     tables = []
     if masked and masked["enabled"]:
-        tables.append(_masked(masked))
+        if masked["records_touched"]:
+            tables.append(_masked(masked))
+        else:
+            text = f"Nothing in these {masked['records']} pairs was masked: no identifier was found."
+            notices.append(Notice(level="note", text=text))
         notices.extend(Notice(level="note", text=text) for text in masked["notes"])
     if difficulty:
         plots["difficulty"] = difficulty_plot(difficulty)

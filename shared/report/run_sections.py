@@ -35,6 +35,11 @@ def p_value(value: float | None, corrected: bool = True) -> str:
     return ("p < 0.001" if value < 0.001 else f"p = {value:.3f}") + (" (Holm)" if corrected else "")
 
 
+def p_cell(value: float | None) -> str:
+    """The same in a column that is called p."""
+    return p_value(value, corrected=False).removeprefix("p = ").removeprefix("p ")
+
+
 def interval_of(estimate: Mapping[str, Any] | None) -> Interval | None:
     """An estimate, or a difference, as a cell."""
     if estimate is None or estimate.get("value", estimate.get("difference")) is None:

@@ -103,6 +103,11 @@ def test_a_policy_that_only_reads_less_has_learned_no_other_words(tmp_path):
     assert metrics["preferences/rejected_chrf_change"] > 0
     assert all(value == 0 for name, value in metrics.items() if name.endswith("_change_offline"))
     assert written["definitions"]["rejected_chrf"]["higher_is_better"] is None
+    same = [
+        {**one, "before": "threshold:0.8"} if one["kind"] == "equal-latency" else one for one in written["comparisons"]
+    ]
+    [first, *_] = _preferences({**written, "comparisons": same}).tables
+    assert first.caption.startswith("At one threshold, which is at about equal latency: SFT only at threshold:0.8")
     tables = _preferences(written).tables
     assert [table.caption.split(":")[0] for table in tables[:3]] == [
         "At one threshold",

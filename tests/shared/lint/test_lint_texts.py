@@ -157,6 +157,15 @@ def test_other_languages_than_the_expected_or_the_commonest():
         report_on(records, config={"languages": ("klingon",)})
 
 
+def test_prompts_may_be_in_a_language_of_their_own():
+    records = [pair(n, prompt=f"{GERMAN} {n}", chosen=f"{LONG} {n}") for n in range(4)]
+    records.append(pair(4, prompt=f"{LONG} {LONG}", chosen=f"{LONG} 4"))
+    report = report_on(records, config={"languages": ("en",), "prompt_languages": ("de",)})
+    assert ids_of(report, "wrong_language", "prompt") == {"r4"}
+    assert not ids_of(report, "wrong_language", "response")
+    assert "lint.prompt_languages" in report.of("wrong_language")[0].message
+
+
 def test_short_texts_of_chinese_characters_are_not_judged():
     japanese = [pair(n, chosen=f"草刈りの業者をお探しの方はこちらからご相談ください{n}") for n in range(3)]
     report = report_on(

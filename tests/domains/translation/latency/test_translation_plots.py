@@ -91,6 +91,10 @@ def test_many_or_long_units_and_different_outputs_get_numbers():
     plot = staircase_plot({"a": list(range(1, 31))}, words, {"a": words})
     assert "w17" not in plot.svg
     assert "Source: 1 w0 2 w1" in plot.note
+    high = staircase_plot({"a": list(range(1, 13))}, words[:12], {"a": [f"v{n}" for n in range(12)]})
+    assert "w11" in high.svg  # twelve names have room below the plot,
+    assert "v11" not in high.svg  # and would overlap at its side
+    assert "Target: 1 v0" in high.note
     two = staircase_plot({"a": [1], "b": [1, 2]}, ["x", "y"], {"a": ["one"], "b": ["two", "three"]})
     assert "a: 1 one." in two.note
     assert "b: 1 two 2 three." in two.note
