@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.allocator import freed_memory_returned
 from shared.code_digest import code_digests
 from shared.digest import json_digest, path_digest
 from shared.durable import write_json
@@ -237,7 +238,8 @@ class Executor:
                 tracking=tracking,
                 progress=lambda done, total, text: self.progress(stage.name, done, total, text),
             )
-            metrics = {name: float(value) for name, value in stage.run(context).items()}
+            with freed_memory_returned():
+                metrics = {name: float(value) for name, value in stage.run(context).items()}
             if broken := sorted(name for name, value in metrics.items() if not math.isfinite(value)):
                 raise StageError(
                     f"stage {stage.name} gave no number for {broken[0]}: the training diverged or the data "

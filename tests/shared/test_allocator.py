@@ -44,6 +44,41 @@ assert touched(64) < 2.5 * 64, "the process no longer keeps"
 """
 
 
+RETURNED = """
+import gc, os
+from pathlib import Path
+from shared import allocator
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+def used(megabytes):
+    # blocks of the heap with small ones between them that stay, and a ring that only the collector takes apart
+    kept, ring = [], []
+    for _ in range(10 * megabytes):
+        ring.append(bytearray(b"1") * 100_000)
+        kept.append(bytearray(600))
+    ring.append(ring)
+    return kept
+
+gc.disable()
+first = used(100)
+held = resident()
+with allocator.freed_memory_returned():
+    little = used(100)
+assert resident() - held > 80, "a search for a little"
+with allocator.freed_memory_returned():
+    much = used(500)
+assert resident() < held + 60, f"{held} -> {resident()} MiB"
+"""
+
+
+@pytest.mark.skipif(not GLIBC, reason="the allocator is not glibc's")
+def test_much_that_was_freed_goes_back_to_the_system() -> None:
+    done = subprocess.run([sys.executable, "-c", RETURNED], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(not GLIBC, reason="the allocator is not glibc's")
 def test_memory_is_reused_within_and_returned_afterwards() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120)
