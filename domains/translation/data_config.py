@@ -94,6 +94,8 @@ class TranslationDataConfig(Component):
         target_file: file with the translations, beside the source file that --data names; null takes the file of the
             same name that ends with the target language.
         columns: names of the columns of a table.
+        target_marks: keep the translations' punctuation, or drop it (`target_marks.without_marks`): for preferences
+            whose two sides were punctuated by different hands.
         min_units: shortest source, translation and rejected translation kept, in units.
         max_source_units: longest source kept, in units; null sets no limit.
         max_target_units: longest translation kept, chosen or rejected, in units; null sets no limit.
@@ -120,6 +122,7 @@ class TranslationDataConfig(Component):
     target_unit: Unit | None = None
     target_file: str | None = None
     columns: PairColumns = PairColumns()
+    target_marks: Literal["keep", "drop"] = "keep"
     min_units: int = Field(default=1, ge=1)
     max_source_units: int | None = Field(default=None, ge=1)
     max_target_units: int | None = Field(default=None, ge=1)

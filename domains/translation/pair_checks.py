@@ -9,7 +9,9 @@ from typing import Any
 from domains.translation.data_config import PairLanguages, primary
 from domains.translation.lint_config import TranslationLintConfig
 from domains.translation.records import SentencePair
+from domains.translation.target_marks import count_marks
 from domains.translation.units import split_units
+from shared.evaluation.intervals import wilson
 from shared.lint.findings import Example, Finding, LintReport, Severity, metric_name, per_cent
 
 LOOKED_AT = 200  # characters of a text whose language is told
@@ -180,6 +182,41 @@ def long_paths(data: PairsOfSplits) -> list[Finding]:
     )
 
 
+def marks(data: PairsOfSplits) -> list[Finding]:
+    """Punctuation that tells the preferred rendering from the other."""
+    differing: dict[str, list[tuple[int, bool]]] = defaultdict(list)
+    for place, (_, pair) in enumerate(data.rows):
+        if pair.rejected_text is None:
+            continue
+        chosen, rejected = (
+            count_marks(text, data.languages.target_unit) for text in (pair.target_text, pair.rejected_text)
+        )
+        for name, count in chosen.items():
+            if count != rejected[name]:
+                differing[name].append((place, count > rejected[name]))
+    compared = sum(pair.rejected_text is not None for _, pair in data.rows)
+    found: list[Finding] = []
+    for name, rows in differing.items():
+        more = sum(is_more for _, is_more in rows) * 2 >= len(rows)
+        told = [place for place, is_more in rows if is_more == more]
+        accuracy = wilson(len(told), len(rows))
+        if accuracy.low is not None and accuracy.low >= data.config.marks_accuracy and len(rows) >= 0.1 * compared:
+            what = f"has {'more' if more else 'fewer'} {name}"
+            if name == "final mark":
+                what = "ends in a mark" if more else "does not end in a mark"
+            found += data.finding(
+                "preference_marks",
+                "warning",
+                told,
+                f"the preferred rendering {what} in {per_cent(accuracy.value)} of the {len(rows):,} preferences that "
+                "differ in this ({count} of "
+                f"{compared:,}): a policy learns such marks first; train on words alone with data.target_marks=drop.",
+                name.replace(" ", "_"),
+                of=compared,
+            )
+    return found
+
+
 PairCheck = Callable[[PairsOfSplits], list[Finding]]
 CHECKS: dict[str, tuple[PairCheck, bool]] = {  # whether it needs several splits
     "pair_language": (language, False),
@@ -188,6 +225,7 @@ CHECKS: dict[str, tuple[PairCheck, bool]] = {  # whether it needs several splits
     "several_translations": (repeated_sources, False),
     "pair_leak": (leaks, True),
     "pair_path": (long_paths, False),
+    "preference_marks": (marks, False),
 }
 
 

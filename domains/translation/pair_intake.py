@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from domains.translation.data_config import SPLITS, PairLanguages, TranslationDataConfig
 from domains.translation.pair_splits import GivenSplits, pair_keys
 from domains.translation.records import SentencePair
+from domains.translation.target_marks import unmarked_pair
 from domains.translation.units import split_units
 from shared.data.near_duplicates import PairSignatures
 from shared.data.rows import RowTally
@@ -55,6 +56,8 @@ class PairIntake:
         """
         self.read += 1
         split = self.given.number(given, pair.source)
+        if self._config.target_marks == "drop":
+            pair = unmarked_pair(pair, self._languages.target_unit)
         units = self._units_of(pair)
         keys = pair_keys(pair)
         reason = self._too_long(*units)
