@@ -304,3 +304,19 @@ def test_real_captions(real_data: Path, tmp_path: Path, name: str, language: str
     assert (summary["split"]["given"], summary["findings"], summary["rows"]["bad"]) == (given, [], 0)
     assert no_text_in_two_splits(splits)
     assert 0 < summary["split"]["leaks"]["train"] < 10
+
+
+def test_punctuation_is_dropped_from_both_renderings_on_request(tmp_path):
+    rows = [(f"Das ist, sagt er, Satz {n}.", f"This is, he says, {n}.", f"{n}, he says: that is.") for n in range(20)]
+    rows += [
+        ("Schreib an canary@example.org, bitte!", "Write to canary@example.org, please!", "To canary@example.org.")
+    ]
+    rows += [("So?", "...", "Well?")]
+    data = parallel(tmp_path / "text", train=rows)
+    _, _, kept = run(data, tmp_path / "kept")
+    _, summary, found = run(data, tmp_path / "out", target_marks="drop")
+    texts = {text for pairs in found.values() for pair in pairs for text in (pair.target_text, pair.rejected_text)}
+    assert {"This is he says 3", "3 he says that is", "Write to [EMAIL_1] please", "To [EMAIL_1]"} <= texts
+    assert "Das ist, sagt er, Satz 3." in {pair.source_text for pairs in found.values() for pair in pairs}
+    assert sum(summary["dropped"].values()) == 1  # it was all marks
+    assert {pair.id for pairs in kept.values() for pair in pairs} > {p.id for pairs in found.values() for p in pairs}

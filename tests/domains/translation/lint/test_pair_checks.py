@@ -120,3 +120,18 @@ def test_mistakes_of_the_recipe_and_errors_in_the_data_stop_the_run(tmp_path: Pa
 def test_errors_stop_the_run(tmp_path: Path) -> None:
     with pytest.raises(LintError, match="severities"):
         lint_data(context(tmp_path, SAMPLE, {"severities": {"length_bias": "error"}}))
+
+
+def test_punctuation_that_tells_the_preferred_rendering_is_found() -> None:
+    pairs = [replace(one, rejected_text=one.target_text.rstrip(".")) for one in clean(40)]
+    pairs[0] = replace(pairs[0], rejected_text=pairs[0].target_text, target_text=pairs[0].target_text.rstrip("."))
+    [found] = [one for one in linted(pairs).findings if one.check == "preference_marks"]
+    assert (found.subject, found.count) == ("final_mark", 39)
+    assert "ends in a mark in 97.5%" in found.message
+    assert "data.target_marks=drop" in found.message
+    assert not [one for one in linted(pairs, marks_accuracy=0.95).findings if one.check == "preference_marks"]
+    even = [
+        replace(one, target_text=one.rejected_text, rejected_text=one.target_text) if number % 2 else one
+        for number, one in enumerate(pairs)
+    ]
+    assert not [one for one in linted(even).findings if one.check == "preference_marks"]
