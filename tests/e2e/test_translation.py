@@ -73,7 +73,9 @@ def test_every_stage_runs_and_the_report_shows_all_systems(tiny, record) -> None
     report = (tiny.home / "runs" / record["run_id"] / "report.html").read_text(encoding="utf-8")
     for text in ("SimulPL, alpha = 0", "wait-k, tuned", "LSG on SFT", "latency prompt", "SimulEval", "inversion_rate"):
         assert text in report
-    assert "At about equal latency: SFT only at threshold:" in report
+    assert (
+        "t about equal latency: SFT only at threshold:" in report
+    )  # a table of its own, or with that of one threshold
     assert "The whole source read: SFT only at offline" in report
     assert "rejected_chrf" in report
     assert "What each preference counts in a score" not in report  # given preferences: no score decides

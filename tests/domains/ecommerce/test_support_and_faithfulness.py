@@ -1,7 +1,7 @@
 """Support of statements, its threshold on built negatives, contradictions, and the marked summary."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domains.ecommerce import support_spans as support
@@ -58,10 +58,11 @@ def test_sentences_of_many_reviews_are_bounded_and_every_review_stays(monkeypatc
 
 @settings(deadline=None)
 @given(st.lists(st.floats(-1, 1), min_size=1), st.lists(st.floats(-1, 1), max_size=20))
+@example([0.12], [])  # 0.13 - 0.01 is more than 0.12 in floats
 def test_the_threshold_keeps_its_promise_on_the_negatives(negatives, positives):
     found = choose_threshold(positives, negatives, 0.05)
     assert found.false_positives <= 0.05 or found.threshold == 1.0
-    below = support_at(found.threshold - 0.01, positives, negatives)
+    below = support_at(round(found.threshold - 0.01, 2), positives, negatives)
     assert found.threshold == 0 or below.false_positives > 0.05
 
 
