@@ -18,8 +18,9 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD, MMAP_MAX = -1, -2, -3, -4  # of mallopt
 KEEPING = {TRIM_THRESHOLD: 2**31 - 1, TOP_PAD: 256 * 2**20, MMAP_MAX: 0}
 # Once told anything, glibc no longer adapts its thresholds to the blocks that are freed: what it adapts them to at most
 # is set instead. Its start values would have every block above 128 KiB cleared anew.
-LARGE = 256 * 2**20  # bytes a process has grown by, from which it is worth the search for what can be given back
 AFTERWARDS = {TRIM_THRESHOLD: 64 * 2**20, TOP_PAD: 128 * 1024, MMAP_THRESHOLD: 32 * 2**20, MMAP_MAX: 65536}
+
+LARGE = 256 * 2**20  # bytes a process has grown by, from which it is worth the search for what can be given back
 
 _kept = False
 
@@ -51,8 +52,8 @@ def freed_memory_returned() -> Iterator[None]:
     """Gives freed memory back at the end where the process has grown by much within.
 
     What a stage computed with is freed when it ends, but glibc keeps pages that lie between blocks still in use: a
-    command that has aligned words with a model of 270M parameters would hold a gigabyte while its training, a process
-    of its own, needs it.
+    command that has computed with a model would hold on to some hundred megabytes while its training, a process of its
+    own, needs them.
     """
     before = _resident()
     try:

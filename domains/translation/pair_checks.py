@@ -16,6 +16,7 @@ from shared.lint.findings import Example, Finding, LintReport, Severity, metric_
 
 LOOKED_AT = 200  # characters of a text whose language is told
 LEAST_LETTERS = 20  # a shorter text in letters says too little of its language
+LEAST_DIFFERING = 0.1  # share of the preferences whose sides differ in their marks, below which these decide little
 LEAST_CHARACTERS = 6  # the same of a text without spaces
 
 
@@ -200,7 +201,11 @@ def marks(data: PairsOfSplits) -> list[Finding]:
         more = sum(is_more for _, is_more in rows) * 2 >= len(rows)
         told = [place for place, is_more in rows if is_more == more]
         accuracy = wilson(len(told), len(rows))
-        if accuracy.low is not None and accuracy.low >= data.config.marks_accuracy and len(rows) >= 0.1 * compared:
+        if (
+            accuracy.low is not None
+            and accuracy.low >= data.config.marks_accuracy
+            and len(rows) >= LEAST_DIFFERING * compared
+        ):
             what = f"has {'more' if more else 'fewer'} {name}"
             if name == "final mark":
                 what = "ends in a mark" if more else "does not end in a mark"
@@ -210,7 +215,7 @@ def marks(data: PairsOfSplits) -> list[Finding]:
                 told,
                 f"the preferred rendering {what} in {per_cent(accuracy.value)} of the {len(rows):,} preferences that "
                 "differ in this ({count} of "
-                f"{compared:,}): a policy learns such marks first; train on words alone with data.target_marks=drop.",
+                f"{compared:,}): a policy can prefer by such marks alone; data.target_marks=drop trains on words.",
                 name.replace(" ", "_"),
                 of=compared,
             )

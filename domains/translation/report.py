@@ -6,10 +6,11 @@ from typing import Any
 
 from domains.translation.curve_plots import quality_latency_plot, staircase_plot
 from domains.translation.curves import CurvePoint
+from domains.translation.preference_section import preference_changes
 from domains.translation.preferences.weights import PREFERENCES
 from domains.translation.systems import ALIGNED, BASE, BOUNDED, SFT
 from shared.evaluation.intervals import Estimate
-from shared.report.blocks import Answer, Cell, Example, Notice, Plot, Section, Table
+from shared.report.blocks import Answer, Example, Notice, Plot, Section, Table
 from shared.report.run_sections import (
     data_quality_section,
     headline_row,
@@ -81,7 +82,7 @@ def sections(folders: Mapping[str, Path]) -> list[Section]:
     evaluation = read_artifact(folders, "eval", "evaluation.json")
     found = [_curves(evaluation), _quality(evaluation), _latency(evaluation)]
     if "preferences" in folders:
-        found.append(_preferences(read_artifact(folders, "preferences", "preferences.json")))
+        found.append(preference_changes(read_artifact(folders, "preferences", "preferences.json")))
     pairs = [name for name in folders if name.startswith("pairs/")]
     if pairs:
         found.append(_pairs(read_artifact(folders, pairs[0], "summary.json")))
@@ -230,71 +231,6 @@ def _latency(evaluation: Mapping[str, Any]) -> Section:
             )
         )
     return Section(title="Latency", notices=notices, tables=tables)
-
-
-KINDS = {"shown": "At one threshold", "equal-latency": "At about equal latency", "offline": "The whole source read"}
-
-
-def _preferences(found: Mapping[str, Any]) -> Section:
-    comparisons, definitions = found["comparisons"], found["definitions"]
-    missing = [
-        f"{name}: {one['reason']}"
-        for name, one in comparisons[0]["measures"].items()
-        if one["difference"]["difference"] is None
-    ]
-    return Section(
-        title="The five preferences, before and after",
-        intro=(
-            f"SFT only and SimulPL, {found['sentences']} held-out sentences, first training seed; paired differences, "
-            f"p values corrected by Holm over each table. Words aligned by: {found['alignment']}. Who reads less must "
-            "follow the source's order, so what was learned shows at equal latency; where both read the whole source "
-            "only the words can differ."
-        ),
-        notices=[Notice(level="note", text=one) for one in missing],
-        tables=[
-            *(_changes(one, definitions) for one in _different(comparisons)),
-            Table(
-                caption="Definitions",
-                columns=["measure", "what it is"],
-                rows=[[name, one["definition"]] for name, one in definitions.items()],
-            ),
-        ],
-    )
-
-
-def _different(comparisons: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each comparison of two rules once: the shown threshold may itself be that of about equal latency."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for one in comparisons:
-        rules = (one["before"], one["after"])
-        title = KINDS[one["kind"]]
-        if rules in found:
-            found[rules]["title"] += ", which is " + title[0].lower() + title[1:]
-        else:
-            found[rules] = {**one, "title": title}
-    return list(found.values())
-
-
-def _changes(compared: Mapping[str, Any], definitions: Mapping[str, Any]) -> Table:
-    """Every measure before and after under one pair of rules."""
-    better = {None: "", True: "higher", False: "lower"}
-    rows: list[list[Cell]] = [
-        [
-            name,
-            interval_of(one["before"]),
-            interval_of(one["after"]),
-            interval_of(one["difference"]),
-            p_cell(one["difference"]["p_value"]),
-            better[definitions[name]["higher_is_better"]],
-        ]
-        for name, one in compared["measures"].items()
-        if one["difference"]["difference"] is not None
-    ]
-    caption = (
-        f"{compared['title']}: SFT only at {compared['before']} (LAAL {compared['laal_before']:.2f}), SimulPL at "
-        f"{compared['after']} (LAAL {compared['laal_after']:.2f})"
-    )
-    return Table(caption=caption, columns=["measure", "before", "after", "change", "p", "better"], rows=rows, digits=3)
 
 
 def _pairs(summary: Mapping[str, Any]) -> Section:

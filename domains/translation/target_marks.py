@@ -2,7 +2,7 @@
 
 Two renderings of a sentence are often written by two hands, and the hands differ in their punctuation: in SiMuST-C the
 offline references are subtitles, whose lines end in a space and seldom in a full stop, and the monotone ones are
-sentences. A policy that is to prefer one to the other learns the marks first, and perhaps nothing else.
+sentences. A policy that is to prefer one to the other can do so by the marks alone.
 """
 
 import re

@@ -10,9 +10,10 @@ from domains.translation.data_config import PairLanguages
 from domains.translation.latency.delays import Delays
 from domains.translation.latency.logs import LoggedSentence, write_log
 from domains.translation.pair_files import write_pairs
+from domains.translation.preference_section import preference_changes
 from domains.translation.preference_stage import KINDS, _changes, _nearest, measure_preferences
 from domains.translation.records import SentencePair
-from domains.translation.report import _pairs, _preferences
+from domains.translation.report import _pairs
 from shared.digest import json_digest
 from shared.durable import write_json
 from shared.stages import StageContext
@@ -106,9 +107,9 @@ def test_a_policy_that_only_reads_less_has_learned_no_other_words(tmp_path):
     same = [
         {**one, "before": "threshold:0.8"} if one["kind"] == "equal-latency" else one for one in written["comparisons"]
     ]
-    [first, *_] = _preferences({**written, "comparisons": same}).tables
+    [first, *_] = preference_changes({**written, "comparisons": same}).tables
     assert first.caption.startswith("At one threshold, which is at about equal latency: SFT only at threshold:0.8")
-    tables = _preferences(written).tables
+    tables = preference_changes(written).tables
     assert [table.caption.split(":")[0] for table in tables[:3]] == [
         "At one threshold",
         "At about equal latency",
